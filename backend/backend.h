@@ -1,0 +1,256 @@
+/* One table of operations that every kind of hardware fills, and the handle that carries it.
+ *
+ * `ref` is plain C in float and double and the oracle of all others; `cpu` starts as a copy of it
+ * and replaces what oneDNN and OpenMP do better. Callers build models from these operations and
+ * never ask which backend runs them.
+ *
+ * Dimension letters: S source length, T target length, B sentences, N rows (tokens), D width,
+ * H LSTM cells, P LSTM projection, V vocabulary, E experts, K experts a token, F expert hidden.
+ * "real" is f32, or f64 on the double reference. Tensors are seen as matrices [rows, columns] where
+ * an operation works row by row (tensor_rows, tensor_columns).
+ *
+ * Errors: operations return nothing. The first failure inside one is kept in the backend, later
+ * operations may do nothing, and backend_sync() returns it. Wrong shapes are bugs and abort. No
+ * operation allocates after its first call with the largest shapes.
+ *
+ * In backward operations gradients of parameters accumulate (+=) and gradients of inputs overwrite
+ * (=), unless a line says otherwise. Outputs must not overlap inputs unless marked inout. */
+#ifndef MIXT_BACKEND_BACKEND_H
+#define MIXT_BACKEND_BACKEND_H
+
+#include <stdbool.h>
+
+#include "backend/tensor.h"
+#include "base/random.h"
+
+struct backend_ops;
+
+struct backend {
+    const struct backend_ops *ops;
+    enum dtype real;   /* DTYPE_F32 or DTYPE_F64 */
+    int n_threads;     /* >= 1 */
+    void *context;     /* the implementation's own */
+    enum status error; /* sticky; STATUS_OK while all went well */
+    char message[256]; /* of the first error */
+};
+
+/* Opens "ref", "ref64", "cpu" or "auto" (the best there is). n_threads 0 means all cores the
+ * process may use. A handle serves one thread of the caller at a time; several handles may share
+ * weights that are packed and not being updated. On error the handle is zeroed. */
+enum status backend_open(struct backend *backend, const char *name, int n_threads) STATUS_CHECKED;
+
+/* Closes; a zeroed handle may be closed. Weights packed by it must be freed before. */
+void backend_close(struct backend *backend);
+
+/* Waits for all work and returns the first error since the last call, as a status with message. */
+enum status backend_sync(struct backend *backend) STATUS_CHECKED;
+
+/* For implementations: keeps the first error. */
+void backend_fail(struct backend *backend, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* A matrix [in, out], or E of them [E, in, out], that is read far more often than it changes.
+ * Backends keep copies in their own order; whoever writes `value` calls weight_pack() before the
+ * next operation that reads it. */
+struct weight {
+    struct tensor value; /* [in, out] or [E, in, out] real, borrowed */
+    void *packed;        /* the backend's own; NULL before the first weight_pack() */
+    bool is_packed[2];   /* as stored; transposed */
+};
+
+/* The gate's noise never gets narrower: gradients divide by its width. */
+#define GATE_MIN_STDDEV 1e-10
+
+enum activation { ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_TANH, ACTIVATION_SIGMOID };
+
+/* Which forms of a weight weight_pack() prepares. */
+enum { PACK_PLAIN = 1, PACK_TRANSPOSED = 2 };
+
+/* An LSTM layer with projection (Sak et al. 2014), gates in the order i f g o:
+ *   a_t = x_t Wx + r_{t-1} Wh + bias;  i, f, o = sigmoid(a); g = tanh(a)
+ *   c_t = f c_{t-1} + i g;  m_t = o tanh(c_t);  r_t = m_t Wp
+ * At t >= lengths[b] the state is kept at zero and r is zero, so that a reversed layer starts
+ * from zero at each sentence's last real token. */
+struct lstm {
+    struct weight *input;      /* [I, 4H] Wx */
+    struct weight *recurrent;  /* [P, 4H] Wh */
+    struct weight *projection; /* [H, P] Wp */
+    struct tensor bias;        /* [4H] */
+    struct tensor lengths;     /* [B] i32, or absent: all T */
+    bool reversed;             /* runs from t = T-1 down to 0 */
+    struct tensor first_r;     /* [B, P] state before the first step, or absent: zero */
+    struct tensor first_c;     /* [B, H] likewise */
+    struct tensor gates;       /* out [T, B, 4H]: after the nonlinearities; backward overwrites it
+                                  with the gradients of a */
+    struct tensor cells;       /* out [T, B, H] c_t */
+    struct tensor hidden;      /* out [T, B, H] m_t */
+};
+
+/* Gradients of the above; all accumulate. */
+struct lstm_gradients {
+    struct tensor input;      /* [I, 4H] */
+    struct tensor recurrent;  /* [P, 4H] */
+    struct tensor projection; /* [H, P] */
+    struct tensor bias;       /* [4H] */
+};
+
+/* Adam's settings for one step (Kingma and Ba 2015, with bias correction). */
+struct adam {
+    double learning_rate, beta1, beta2, epsilon;
+    int64_t step;          /* 1 for the first update */
+    double gradient_scale; /* multiplies every gradient first: clipping by norm */
+};
+
+#define B   struct backend *backend
+#define IN  const struct tensor *
+#define OUT const struct tensor *
+
+struct backend_ops {
+    const char *name;
+    void (*close)(B);
+    /* Waits for all work; failures go to backend_fail(). */
+    void (*sync)(B);
+
+    /* -- memory; host pointers are ordinary memory -- */
+
+    /* Copies size_bytes between the host and a tensor's memory, from its first number on. */
+    void (*upload)(B, OUT target, const void *host, size_t size_bytes);
+    void (*download)(B, void *host, IN source, size_t size_bytes);
+    /* target = source; same count and type. */
+    void (*copy)(B, OUT target, IN source);
+    /* target = value everywhere; real. */
+    void (*fill)(B, OUT target, double value);
+    /* target[n, to .. to+columns-1] (+)= source[n, from .. from+columns-1] for all rows n. */
+    void (*copy_columns)(B, OUT target, int64_t to, IN source, int64_t from, int64_t columns,
+                         bool accumulate);
+    /* target += scale * source; real, same count; target may be source. */
+    void (*add)(B, OUT target, IN source, double scale);
+
+    /* -- matrices -- */
+
+    /* Makes the chosen forms (PACK_...) of a weight current; the first call allocates them. */
+    void (*weight_pack)(B, struct weight *weight, int forms);
+    /* Frees what weight_pack() allocated. */
+    void (*weight_free)(B, struct weight *weight);
+    /* y [N, out] = act(x [N, in] W + bias [out]); transposed: y [N, in] from x [N, out] with W^T.
+     * accumulate: y += x W + bias, and then no activation. bias may be NULL. A row of y depends
+     * only on the same row of x: to the bit, whatever N and n_threads are. */
+    void (*linear)(B, OUT y, IN x, const struct weight *weight, bool transposed, IN bias,
+                   enum activation activation, bool accumulate);
+    /* The same for E weights: rows offsets[e] .. offsets[e+1]-1 use W_e and bias[e].
+     * weight [E, in, out], bias [E, out] or NULL, offsets [E+1] i32 ascending, offsets[E] = N. */
+    void (*grouped_linear)(B, OUT y, IN x, const struct weight *weight, bool transposed, IN bias,
+                           IN offsets, enum activation activation);
+    /* d_weight [in, out] += x^T [in, N] d_y [N, out]; d_bias [out] += column sums of d_y, or NULL.
+     * */
+    void (*linear_gradient)(B, OUT d_weight, OUT d_bias, IN x, IN d_y);
+    /* The same for E weights over the rows of each expert; [E, in, out], [E, out] or NULL. */
+    void (*grouped_linear_gradient)(B, OUT d_weight, OUT d_bias, IN x, IN d_y, IN offsets);
+    /* sum [D] += column sums of x [N, D]. */
+    void (*column_sums)(B, OUT sum, IN x);
+    /* c [I, B, J] (+)= sum over k of a [I, B, k] b [k, B, J], one product for each sentence b.
+     * transpose_a: a is [K, B, I]; transpose_b: b is [J, B, K]. */
+    void (*batch_matmul)(B, OUT c, IN a, bool transpose_a, IN b, bool transpose_b, bool accumulate);
+
+    /* -- elements -- */
+
+    /* y = act(x); y may be x. */
+    void (*activate)(B, OUT y, IN x, enum activation activation);
+    /* d_x = d_y act'(x), from y = act(x); d_x may be d_y. */
+    void (*activate_backward)(B, OUT d_x, IN y, IN d_y, enum activation activation);
+    /* y [N, D] = x * v [D] in every row; y may be x. Backward: d_x = d_y * v (may be d_y),
+     * d_v += column sums of d_y * x. */
+    void (*scale_columns)(B, OUT y, IN x, IN v);
+    void (*scale_columns_backward)(B, OUT d_x, OUT d_v, IN x, IN v, IN d_y);
+    /* y [N, D] = residual + x * mask / (1 - rate); residual may be NULL (then 0) and may be y; y
+     * may be x. Element (n, d) is dropped when 16 bits of philox(key, rows[n], d / 8) fall below
+     * rate * 65536, rounded; halves of word (d % 8) / 2, low half first. rows [N] i32 names each
+     * row's random numbers; NULL: its index. rate 0: nothing is dropped. Its own backward: d_x =
+     * dropout(d_y) with the same key and rows. */
+    void (*dropout)(B, OUT y, IN x, IN residual, double rate, struct random_key key, IN rows);
+
+    /* -- rows -- */
+
+    /* y [N, D] = scale * table [V, D] at row ids[n]; ids [N] i32 in 0..V-1. */
+    void (*embed)(B, OUT y, IN table, IN ids, double scale);
+    /* d_table[ids[n]] += scale * d_y[n], in ascending n for each row: same bits every time. */
+    void (*embed_backward)(B, OUT d_table, IN d_y, IN ids, double scale);
+    /* y [N, D] = x [M, D] at rows[n] / divisor; rows [N] i32. Any 4-byte or real type. */
+    void (*gather_rows)(B, OUT y, IN x, IN rows, int64_t divisor);
+    /* y [M, D] = 0, then y[rows[n]] = x[n]; rows distinct. */
+    void (*scatter_rows)(B, OUT y, IN x, IN rows);
+
+    /* -- layers -- */
+
+    /* r [T, B, P] from x [T, B, I]; see struct lstm. */
+    void (*lstm_forward)(B, OUT r, IN x, const struct lstm *lstm);
+    /* d_x [T, B, I] (NULL: not wanted) from d_r [T, B, P], which is overwritten. first_r and
+     * first_c must have been absent. */
+    void (*lstm_backward)(B, OUT d_x, struct tensor *d_r, IN x, IN r, const struct lstm *lstm,
+                          const struct lstm_gradients *gradients);
+    /* weights [T, B, S] inout: each row of scores becomes its softmax over s < lengths[b], and 0
+     * from there on. lengths [B] i32, each >= 1. */
+    void (*attention_softmax)(B, OUT weights, IN lengths);
+    /* d_scores [T, B, S] inout: holds d_weights at the call. */
+    void (*attention_softmax_backward)(B, OUT d_scores, IN weights, IN lengths);
+    /* Label-smoothed cross-entropy of each row of logits [N, V] with targets [N] i32:
+     * loss = (1 - smoothing) * nll + smoothing * mean over v of -log p(v). Both outputs [N];
+     * logits inout: become d_logits = gradient_scale * d(sum of loss) when gradient_scale != 0. */
+    void (*cross_entropy)(B, OUT loss, OUT nll, OUT logits, IN targets, double smoothing,
+                          double gradient_scale);
+    /* y [N] = log sum over v of exp(x [N, V]). */
+    void (*log_sum_exp)(B, OUT y, IN x);
+
+    /* -- choice: the gate and the beam -- */
+
+    /* The K largest of each row of x [N, M], largest first; ties go to the lower index. values
+     * [N, K] real, indices [N, K] i32, 1 <= K <= M. NaN counts as -infinity. */
+    void (*top_k)(B, OUT values, OUT indices, IN x);
+    /* y = softmax of each row of x; y may be x. */
+    void (*softmax)(B, OUT y, IN x);
+    /* d_x from y = softmax(x) and d_y; d_x may be d_y. */
+    void (*softmax_backward)(B, OUT d_x, IN y, IN d_y);
+
+    /* -- mixture of experts; equations of Shazeer et al. 2017 -- */
+
+    /* Eq. 4: noisy [N, E] = clean + normal * softplus(raw). Element (n, e) takes its normal from
+     * philox(key, rows[n], e / 4), word pairs (0, 1) and (2, 3). rows as in dropout. Outputs
+     * stddev [N, E] = softplus(raw), too; neither width goes below GATE_MIN_STDDEV. */
+    void (*gate_noise)(B, OUT noisy, OUT stddev, IN clean, IN raw, struct random_key key, IN rows);
+    /* Eqs. 6, 8-10: importance [E] = sums of weights [N, K] by experts [N, K];
+     * load [E] = sum over n of Phi((clean - threshold) / stddev), where the threshold of (n, e) is
+     * the K-th largest of noisy[n] without e; top [N, K+1] holds noisy's largest, sorted. For K = E
+     * top is [N, K] and every element counts 1. clean NULL (no noise): load counts choices. */
+    void (*gate_load)(B, OUT importance, OUT load, IN weights, IN experts, IN top, IN clean,
+                      IN noisy, IN stddev);
+    /* v [E] to loss [1] = coefficient * CV(v)^2 with the population variance, and d_v [E] (eqs. 7
+     * and 11); all zero where the mean of v is 0. */
+    void (*balance_loss)(B, OUT loss, OUT d_v, IN v, double coefficient);
+    /* Gradients of the gate. d_weights [N, K] inout: += d_importance at each expert; then through
+     * the softmax over the kept K to noisy, and the load's to clean, stddev and the thresholds:
+     * d_clean [N, E] and d_raw [N, E] (NULL without noise) overwrite. K+1-th indices in order
+     * [N, K+1] i32 (or [N, K] for K = E), as top. raw as in gate_noise. */
+    void (*gate_backward)(B, OUT d_clean, OUT d_raw, OUT d_weights, IN d_importance, IN d_load,
+                          IN weights, IN order, IN top, IN clean, IN noisy, IN stddev, IN raw);
+    /* Sorts the N*K choices by expert, stable: order [N*K] i32 holds choice numbers n*K + k by
+     * expert, place [N, K] i32 is its inverse, offsets [E+1] i32 where each expert starts. */
+    void (*dispatch)(B, OUT order, OUT place, OUT offsets, IN experts);
+    /* y [N, D] = sum over k of weights [N, K] * x [N*K, D] at place[n, k]; weights NULL: 1. */
+    void (*combine)(B, OUT y, IN x, IN weights, IN place);
+    /* d_x [N*K, D] at place[n, k] = weights[n, k] * d_y[n]; d_weights [N, K] = d_y[n] . x[place].
+     * */
+    void (*combine_backward)(B, OUT d_x, OUT d_weights, IN x, IN weights, IN place, IN d_y);
+
+    /* -- training -- */
+
+    /* sum [1] += sum of squares of x. */
+    void (*sum_squares)(B, OUT sum, IN x);
+    /* One Adam step; value, first and second moments inout. */
+    void (*adam_step)(B, OUT value, OUT first, OUT second, IN gradient, const struct adam *adam);
+};
+
+#undef B
+#undef IN
+#undef OUT
+
+#endif

@@ -1,0 +1,103 @@
+/* The processor's table: the float reference's, entry by entry replaced; and the handle's state. */
+#include "backend/cpu/cpu.h"
+
+#include <stdlib.h>
+#if defined(__SSE2__)
+#    include <immintrin.h>
+#endif
+
+#include "backend/cpu/context.h"
+#include "backend/ref/ref.h"
+
+static void flush_denormals(void)
+{
+#if defined(__SSE2__)
+    const unsigned flush_to_zero = 0x8000, denormals_are_zero = 0x0040;
+    _mm_setcsr(_mm_getcsr() | flush_to_zero | denormals_are_zero);
+#endif
+}
+
+bool context_enter(struct backend *backend)
+{
+    struct context *context = context_of(backend);
+    if (!context->has_caller || !pthread_equal(context->caller, pthread_self())) {
+        context->caller = pthread_self();
+        context->has_caller = true;
+        flush_denormals();
+#pragma omp parallel num_threads(backend->n_threads)
+        flush_denormals();
+    }
+    return backend->error == STATUS_OK;
+}
+
+float *context_scratch(struct backend *backend, size_t count)
+{
+    struct context *context = context_of(backend);
+    if (count <= context->scratch_count && context->scratch)
+        return context->scratch;
+    const size_t unit = ARENA_ALIGNMENT / sizeof(float);
+    const size_t rounded = (count + count / 4 + unit) / unit * unit;
+    free(context->scratch);
+    context->scratch = aligned_alloc(ARENA_ALIGNMENT, rounded * sizeof(float));
+    context->scratch_count = context->scratch ? rounded : 0;
+    if (!context->scratch)
+        backend_fail(backend, "no memory for %zu numbers", count);
+    return context->scratch;
+}
+
+static void cpu_close(struct backend *backend)
+{
+    struct context *context = context_of(backend);
+    if (!context)
+        return;
+    gemm_close(context->gemm);
+    free(context->scratch);
+    free(context);
+    backend->context = NULL;
+}
+
+/* Nothing is ever in flight. */
+static void cpu_sync(struct backend *backend)
+{
+    (void)backend;
+}
+
+static struct backend_ops table;
+
+static void make_table(void)
+{
+    ref_float_set_ops(&table);
+    table.name = "cpu";
+    table.close = cpu_close;
+    table.sync = cpu_sync;
+    cpu_set_attention(&table);
+    cpu_set_batch(&table);
+    cpu_set_elements(&table);
+    cpu_set_gate(&table);
+    cpu_set_loss(&table);
+    cpu_set_lstm(&table);
+    cpu_set_matmul(&table);
+    cpu_set_memory(&table);
+    cpu_set_moe(&table);
+    cpu_set_optimizer(&table);
+    cpu_set_rows(&table);
+    cpu_set_topk(&table);
+}
+
+enum status cpu_open(struct backend *backend, int n_threads)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    CHECK(n_threads >= 1, "%d threads", n_threads);
+    pthread_once(&once, make_table);
+    struct context *context = calloc(1, sizeof *context);
+    if (!context)
+        return status_set(STATUS_MEMORY, "no memory for a handle");
+    context->gemm = gemm_open(n_threads);
+    if (!context->gemm) {
+        free(context);
+        return STATUS_DEVICE;
+    }
+    *backend = (struct backend){
+        .ops = &table, .real = DTYPE_F32, .n_threads = n_threads, .context = context};
+    return STATUS_OK;
+}

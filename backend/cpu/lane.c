@@ -1,0 +1,528 @@
+/* oneDNN's matmul and reorder primitives, kept by shape. */
+#include "backend/cpu/lane.h"
+
+#include <dnnl.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/cpu/gemm.h"
+
+/* Version 2 passes descriptions as pointers to structs, version 3 has handles of its own. */
+#if DNNL_VERSION_MAJOR >= 3
+#    define DESC(desc) (desc)
+#else
+#    define DESC(desc) (&(desc))
+#endif
+
+enum { BUCKETS = 1024 };
+
+enum kind { KIND_PRODUCT, KIND_GRADIENT, KIND_PACK, KIND_PACK_TRANSPOSED };
+
+/* What code is compiled for; no padding, so that keys can be compared as bytes. */
+struct shape {
+    int64_t m, n, k;
+    int32_t kind, has_bias, activation, accumulate;
+};
+
+struct gemm_layout {
+    int64_t k, n;
+    size_t size_bytes;
+    bool rows_are_free;
+    dnnl_memory_desc_t desc; /* owned */
+    bool has_desc;
+};
+
+enum { SLOT_SOURCE, SLOT_WEIGHTS, SLOT_BIAS, SLOT_TARGET, SLOT_SCRATCHPAD, N_SLOTS };
+
+/* Compiled code and its operands; a pack goes from SLOT_SOURCE to SLOT_TARGET. */
+struct compiled {
+    struct compiled *next;
+    struct shape shape;
+    dnnl_memory_desc_t packed; /* of the packed operand; owned; in products and packs */
+    bool has_packed;
+    dnnl_primitive_t primitive;
+    dnnl_memory_t slot[N_SLOTS]; /* NULL: not used */
+    size_t scratchpad_bytes;
+};
+
+struct lane {
+    int n_threads;
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    struct compiled *bucket[BUCKETS]; /* owned */
+    char *scratchpad;                 /* owned; oneDNN's working memory */
+    size_t scratchpad_bytes;
+    float *scratch; /* owned; see lane_scratch() */
+    size_t scratch_count;
+    char message[128];
+};
+
+/* -- what differs between the versions -- */
+
+static void desc_free(dnnl_memory_desc_t *desc)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    dnnl_memory_desc_destroy(*desc);
+#endif
+    memset(desc, 0, sizeof *desc);
+}
+
+static bool desc_query(dnnl_memory_desc_t *desc, const_dnnl_primitive_desc_t from, dnnl_query_t what)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_memory_desc_clone(desc, dnnl_primitive_desc_query_md(from, what, 0)) ==
+           dnnl_success;
+#else
+    *desc = *dnnl_primitive_desc_query_md(from, what, 0);
+    return true;
+#endif
+}
+
+static bool desc_copy(dnnl_memory_desc_t *desc, const dnnl_memory_desc_t *from)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_memory_desc_clone(desc, *from) == dnnl_success;
+#else
+    *desc = *from;
+    return true;
+#endif
+}
+
+/* A matrix with the given distances between rows and columns. */
+static bool desc_matrix(dnnl_memory_desc_t *desc, int64_t rows, int64_t columns, int64_t row_stride,
+                        int64_t column_stride)
+{
+    const dnnl_dims_t dims = {rows, columns}, strides = {row_stride, column_stride};
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_memory_desc_create_with_strides(desc, 2, dims, dnnl_f32, strides) == dnnl_success;
+#else
+    return dnnl_memory_desc_init_by_strides(desc, 2, dims, dnnl_f32, strides) == dnnl_success;
+#endif
+}
+
+/* A matrix that oneDNN may store as it likes. */
+static bool desc_any(dnnl_memory_desc_t *desc, int64_t rows, int64_t columns)
+{
+    const dnnl_dims_t dims = {rows, columns};
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_memory_desc_create_with_tag(desc, 2, dims, dnnl_f32, dnnl_format_tag_any) ==
+           dnnl_success;
+#else
+    return dnnl_memory_desc_init_by_tag(desc, 2, dims, dnnl_f32, dnnl_format_tag_any) ==
+           dnnl_success;
+#endif
+}
+
+static bool append_end(dnnl_post_ops_t post_ops, const struct shape *shape)
+{
+    static const dnnl_alg_kind_t algorithm[] = {[ACTIVATION_RELU] = dnnl_eltwise_relu,
+                                                [ACTIVATION_TANH] = dnnl_eltwise_tanh,
+                                                [ACTIVATION_SIGMOID] = dnnl_eltwise_logistic};
+    dnnl_status_t status = dnnl_success;
+#if DNNL_VERSION_MAJOR >= 3
+    if (shape->accumulate)
+        status = dnnl_post_ops_append_sum(post_ops, 1, 0, dnnl_data_type_undef);
+    if (status == dnnl_success && shape->activation != ACTIVATION_NONE)
+        status = dnnl_post_ops_append_eltwise(post_ops, algorithm[shape->activation], 0, 0);
+#else
+    if (shape->accumulate)
+        status = dnnl_post_ops_append_sum(post_ops, 1);
+    if (status == dnnl_success && shape->activation != ACTIVATION_NONE)
+        status = dnnl_post_ops_append_eltwise(post_ops, 1, algorithm[shape->activation], 0, 0);
+#endif
+    return status == dnnl_success;
+}
+
+static bool describe_matmul(dnnl_primitive_desc_t *result, dnnl_engine_t engine,
+                            const dnnl_memory_desc_t desc[N_SLOTS], bool has_bias,
+                            dnnl_primitive_attr_t attributes)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_matmul_primitive_desc_create(result, engine, desc[SLOT_SOURCE], desc[SLOT_WEIGHTS],
+                                             has_bias ? desc[SLOT_BIAS] : NULL, desc[SLOT_TARGET],
+                                             attributes) == dnnl_success;
+#else
+    dnnl_matmul_desc_t matmul;
+    return dnnl_matmul_desc_init(&matmul, &desc[SLOT_SOURCE], &desc[SLOT_WEIGHTS],
+                                 has_bias ? &desc[SLOT_BIAS] : NULL,
+                                 &desc[SLOT_TARGET]) == dnnl_success &&
+           dnnl_primitive_desc_create(result, &matmul, attributes, engine, NULL) == dnnl_success;
+#endif
+}
+
+/* -- the lane -- */
+
+struct lane *lane_open(int n_threads)
+{
+    struct lane *lane = calloc(1, sizeof *lane);
+    if (!lane)
+        return NULL;
+    lane->n_threads = n_threads;
+    if (dnnl_engine_create(&lane->engine, dnnl_cpu, 0) != dnnl_success ||
+        dnnl_stream_create(&lane->stream, lane->engine, dnnl_stream_default_flags) !=
+            dnnl_success) {
+        lane_close(lane);
+        return NULL;
+    }
+    return lane;
+}
+
+static void compiled_free(struct compiled *compiled)
+{
+    for (int i = 0; i < N_SLOTS; i++)
+        if (compiled->slot[i])
+            dnnl_memory_destroy(compiled->slot[i]);
+    if (compiled->primitive)
+        dnnl_primitive_destroy(compiled->primitive);
+    if (compiled->has_packed)
+        desc_free(&compiled->packed);
+    free(compiled);
+}
+
+void lane_close(struct lane *lane)
+{
+    if (!lane)
+        return;
+    for (int i = 0; i < BUCKETS; i++)
+        while (lane->bucket[i]) {
+            struct compiled *next = lane->bucket[i]->next;
+            compiled_free(lane->bucket[i]);
+            lane->bucket[i] = next;
+        }
+    if (lane->stream)
+        dnnl_stream_destroy(lane->stream);
+    if (lane->engine)
+        dnnl_engine_destroy(lane->engine);
+    free(lane->scratchpad);
+    free(lane->scratch);
+    free(lane);
+}
+
+const char *lane_message(const struct lane *lane)
+{
+    return lane->message;
+}
+
+/* Memory that grows in powers of two, so that a rising row of sizes is served by few growths. */
+static void *grow(void *memory, size_t *size_bytes, size_t needed)
+{
+    if (needed <= *size_bytes)
+        return memory;
+    size_t size = 4096;
+    while (size < needed)
+        size *= 2;
+    free(memory);
+    void *grown = aligned_alloc(ARENA_ALIGNMENT, size);
+    *size_bytes = grown ? size : 0;
+    return grown;
+}
+
+float *lane_scratch(struct lane *lane, size_t count)
+{
+    size_t size_bytes = lane->scratch_count * sizeof(float);
+    lane->scratch = grow(lane->scratch, &size_bytes, count * sizeof(float));
+    lane->scratch_count = size_bytes / sizeof(float);
+    if (!lane->scratch)
+        snprintf(lane->message, sizeof lane->message, "no memory for %zu numbers", count);
+    return lane->scratch;
+}
+
+bool lane_rows_are_free(const struct gemm_layout *layout)
+{
+    return layout->rows_are_free;
+}
+
+/* -- compiling -- */
+
+static bool make_slot(struct lane *lane, struct compiled *compiled, int slot,
+                      const dnnl_memory_desc_t *desc)
+{
+    return dnnl_memory_create(&compiled->slot[slot], DESC(*desc), lane->engine, DNNL_MEMORY_NONE) ==
+           dnnl_success;
+}
+
+/* The primitive of a description, and the scratchpad it asks for. */
+static bool make_primitive(struct lane *lane, struct compiled *compiled,
+                           const_dnnl_primitive_desc_t description)
+{
+    dnnl_memory_desc_t scratchpad;
+    if (dnnl_primitive_create(&compiled->primitive, description) != dnnl_success ||
+        !desc_query(&scratchpad, description, dnnl_query_scratchpad_md))
+        return false;
+    compiled->scratchpad_bytes = dnnl_memory_desc_get_size(DESC(scratchpad));
+    const bool is_made = compiled->scratchpad_bytes == 0 ||
+                         make_slot(lane, compiled, SLOT_SCRATCHPAD, &scratchpad);
+    desc_free(&scratchpad);
+    return is_made;
+}
+
+/* Descriptions of a matmul's operands; the packed one only when it is given. */
+static bool describe_operands(dnnl_memory_desc_t desc[N_SLOTS], const struct shape *s)
+{
+    const bool is_gradient = s->kind == KIND_GRADIENT;
+    return desc_matrix(&desc[SLOT_SOURCE], s->m, s->k, is_gradient ? 1 : s->k,
+                       is_gradient ? s->m : 1) &&
+           (!is_gradient || desc_matrix(&desc[SLOT_WEIGHTS], s->k, s->n, s->n, 1)) &&
+           (!s->has_bias || desc_matrix(&desc[SLOT_BIAS], 1, s->n, s->n, 1)) &&
+           desc_matrix(&desc[SLOT_TARGET], s->m, s->n, s->n, 1);
+}
+
+static bool make_attributes(dnnl_primitive_attr_t *attributes, const struct shape *shape)
+{
+    dnnl_post_ops_t post_ops = NULL;
+    if (dnnl_primitive_attr_create(attributes) != dnnl_success)
+        return false;
+    const bool is_made =
+        dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user) ==
+            dnnl_success &&
+        dnnl_post_ops_create(&post_ops) == dnnl_success && append_end(post_ops, shape) &&
+        dnnl_primitive_attr_set_post_ops(*attributes, post_ops) == dnnl_success;
+    if (post_ops)
+        dnnl_post_ops_destroy(post_ops);
+    return is_made;
+}
+
+static bool compile_matmul(struct lane *lane, struct compiled *compiled,
+                           const dnnl_memory_desc_t *packed)
+{
+    const struct shape *shape = &compiled->shape;
+    dnnl_memory_desc_t desc[N_SLOTS];
+    memset(desc, 0, sizeof desc);
+    dnnl_primitive_attr_t attributes = NULL;
+    dnnl_primitive_desc_t description = NULL;
+    bool is_made = describe_operands(desc, shape) &&
+                   (!packed || (desc_copy(&desc[SLOT_WEIGHTS], packed) &&
+                                desc_copy(&compiled->packed, packed)));
+    compiled->has_packed = packed && is_made;
+    is_made = is_made && make_attributes(&attributes, shape) &&
+              describe_matmul(&description, lane->engine, desc, shape->has_bias, attributes) &&
+              make_primitive(lane, compiled, description) &&
+              make_slot(lane, compiled, SLOT_SOURCE, &desc[SLOT_SOURCE]) &&
+              make_slot(lane, compiled, SLOT_WEIGHTS, &desc[SLOT_WEIGHTS]) &&
+              (!shape->has_bias || make_slot(lane, compiled, SLOT_BIAS, &desc[SLOT_BIAS])) &&
+              make_slot(lane, compiled, SLOT_TARGET, &desc[SLOT_TARGET]);
+    if (description)
+        dnnl_primitive_desc_destroy(description);
+    if (attributes)
+        dnnl_primitive_attr_destroy(attributes);
+    for (int i = 0; i < N_SLOTS; i++)
+        desc_free(&desc[i]);
+    return is_made;
+}
+
+static bool compile_pack(struct lane *lane, struct compiled *compiled,
+                         const dnnl_memory_desc_t *packed)
+{
+    const struct shape *s = &compiled->shape;
+    const bool is_transposed = s->kind == KIND_PACK_TRANSPOSED;
+    dnnl_memory_desc_t source;
+    dnnl_primitive_attr_t attributes = NULL;
+    dnnl_primitive_desc_t description = NULL;
+    if (!desc_matrix(&source, s->k, s->n, is_transposed ? 1 : s->n, is_transposed ? s->k : 1))
+        return false;
+    bool is_made = desc_copy(&compiled->packed, packed);
+    compiled->has_packed = is_made;
+    is_made = is_made && make_attributes(&attributes, s) &&
+              dnnl_reorder_primitive_desc_create(&description, DESC(source), lane->engine,
+                                                 DESC(compiled->packed), lane->engine,
+                                                 attributes) == dnnl_success &&
+              make_primitive(lane, compiled, description) &&
+              make_slot(lane, compiled, SLOT_SOURCE, &source) &&
+              make_slot(lane, compiled, SLOT_TARGET, &compiled->packed);
+    if (description)
+        dnnl_primitive_desc_destroy(description);
+    if (attributes)
+        dnnl_primitive_attr_destroy(attributes);
+    desc_free(&source);
+    return is_made;
+}
+
+static size_t bucket_of(const struct shape *shape)
+{
+    uint64_t hash = 14695981039346656037u;
+    const int64_t words[] = {shape->m, shape->n, shape->k, shape->kind, shape->has_bias,
+                             shape->activation, shape->accumulate};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        hash = (hash ^ (uint64_t)words[i]) * 1099511628211u;
+    return (size_t)(hash >> 32) % BUCKETS;
+}
+
+/* The code for a shape, compiled when it is met first; NULL when oneDNN refuses. */
+static struct compiled *find(struct lane *lane, const struct shape *shape,
+                             const dnnl_memory_desc_t *packed)
+{
+    struct compiled **bucket = &lane->bucket[bucket_of(shape)];
+    for (struct compiled *c = *bucket; c; c = c->next)
+        if (memcmp(&c->shape, shape, sizeof *shape) == 0 &&
+            (!packed || dnnl_memory_desc_equal(DESC(c->packed), DESC(*packed))))
+            return c;
+    struct compiled *compiled = calloc(1, sizeof *compiled);
+    if (compiled) {
+        compiled->shape = *shape;
+        const bool is_matmul = shape->kind == KIND_PRODUCT || shape->kind == KIND_GRADIENT;
+        if (is_matmul ? compile_matmul(lane, compiled, packed)
+                      : compile_pack(lane, compiled, packed)) {
+            compiled->next = *bucket;
+            *bucket = compiled;
+            return compiled;
+        }
+        compiled_free(compiled);
+    }
+    snprintf(lane->message, sizeof lane->message, "oneDNN has no product [%lld, %lld, %lld]",
+             (long long)shape->m, (long long)shape->k, (long long)shape->n);
+    return NULL;
+}
+
+/* -- running -- */
+
+static bool run(struct lane *lane, struct compiled *compiled, const void *const data[N_SLOTS])
+{
+    static const int argument[N_SLOTS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS,
+                                          DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD};
+    lane->scratchpad = grow(lane->scratchpad, &lane->scratchpad_bytes, compiled->scratchpad_bytes);
+    bool is_done = lane->scratchpad || compiled->scratchpad_bytes == 0;
+    dnnl_exec_arg_t arguments[N_SLOTS];
+    int count = 0;
+    for (int i = 0; i < N_SLOTS; i++) {
+        if (!compiled->slot[i])
+            continue;
+        const void *place = i == SLOT_SCRATCHPAD ? lane->scratchpad : data[i];
+        is_done = is_done && dnnl_memory_set_data_handle(compiled->slot[i], (void *)(uintptr_t)place) ==
+                                 dnnl_success;
+        arguments[count++] = (dnnl_exec_arg_t){argument[i], compiled->slot[i]};
+    }
+    is_done = is_done && dnnl_primitive_execute(compiled->primitive, lane->stream, count,
+                                                arguments) == dnnl_success;
+    if (!is_done)
+        snprintf(lane->message, sizeof lane->message, "oneDNN failed in a product [%lld, %lld, %lld]",
+                 (long long)compiled->shape.m, (long long)compiled->shape.k,
+                 (long long)compiled->shape.n);
+    return is_done;
+}
+
+/* Finds and runs with the lane's number of threads, which oneDNN asks OpenMP for. */
+static bool find_and_run(struct lane *lane, const struct shape *shape,
+                         const dnnl_memory_desc_t *packed, const void *const data[N_SLOTS])
+{
+    const int before = omp_get_max_threads();
+    omp_set_num_threads(lane->n_threads);
+    struct compiled *compiled = find(lane, shape, packed);
+    const bool is_done = compiled && run(lane, compiled, data);
+    omp_set_num_threads(before);
+    return is_done;
+}
+
+bool lane_product(struct lane *lane, const struct gemm_layout *layout, const void *packed, float *y,
+                  const float *x, int64_t rows, struct gemm_end end)
+{
+    const struct shape shape = {.m = rows,
+                                .n = layout->n,
+                                .k = layout->k,
+                                .kind = KIND_PRODUCT,
+                                .has_bias = end.bias != NULL,
+                                .activation = (int32_t)end.activation,
+                                .accumulate = end.accumulate};
+    const void *const data[N_SLOTS] = {x, packed, end.bias, y};
+    return find_and_run(lane, &shape, &layout->desc, data);
+}
+
+bool lane_gradient(struct lane *lane, float *d_w, const float *x, const float *d_y, int64_t rows,
+                   int64_t in, int64_t out)
+{
+    const struct shape shape = {
+        .m = in, .n = out, .k = rows, .kind = KIND_GRADIENT, .accumulate = true};
+    const void *const data[N_SLOTS] = {x, d_y, NULL, d_w};
+    return find_and_run(lane, &shape, NULL, data);
+}
+
+bool lane_gradient_any(struct lane *lane, float *d_w, const float *x, const float *d_y,
+                       int64_t rows, int64_t in, int64_t out)
+{
+    const int before = omp_get_max_threads();
+    omp_set_num_threads(lane->n_threads);
+    const bool is_done =
+        dnnl_sgemm('T', 'N', in, out, rows, 1, x, in, d_y, out, 1, d_w, out) == dnnl_success;
+    omp_set_num_threads(before);
+    if (!is_done)
+        snprintf(lane->message, sizeof lane->message, "oneDNN failed in a gradient [%lld, %lld]",
+                 (long long)in, (long long)out);
+    return is_done;
+}
+
+bool lane_pack(struct lane *lane, const struct gemm_layout *layout, void *target,
+               const float *source, bool transposed)
+{
+    const struct shape shape = {.n = layout->n,
+                                .k = layout->k,
+                                .kind = transposed ? KIND_PACK_TRANSPOSED : KIND_PACK};
+    const void *const data[N_SLOTS] = {[SLOT_SOURCE] = source, [SLOT_TARGET] = target};
+    return find_and_run(lane, &shape, &layout->desc, data);
+}
+
+/* -- layouts -- */
+
+/* Asks with a typical number of rows; the answer is the same for all. */
+static bool ask_layout(struct lane *lane, struct gemm_layout *layout)
+{
+    const struct shape shape = {.m = 64, .n = layout->n, .k = layout->k, .kind = KIND_PRODUCT};
+    dnnl_memory_desc_t desc[N_SLOTS];
+    memset(desc, 0, sizeof desc);
+    dnnl_primitive_attr_t attributes = NULL;
+    dnnl_primitive_desc_t description = NULL;
+    const char *implementation = "";
+    const bool is_known =
+        describe_operands(desc, &shape) && desc_any(&desc[SLOT_WEIGHTS], shape.k, shape.n) &&
+        make_attributes(&attributes, &shape) &&
+        describe_matmul(&description, lane->engine, desc, false, attributes) &&
+        dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, &implementation) ==
+            dnnl_success &&
+        desc_query(&layout->desc, description, dnnl_query_weights_md);
+    layout->has_desc = is_known;
+    /* Only the batch-reduced kernels sum a row's products in one order whatever the rows are. */
+    layout->rows_are_free = is_known && strncmp(implementation, "brg", 3) == 0;
+    layout->size_bytes = is_known ? dnnl_memory_desc_get_size(DESC(layout->desc)) : 0;
+    if (description)
+        dnnl_primitive_desc_destroy(description);
+    if (attributes)
+        dnnl_primitive_attr_destroy(attributes);
+    for (int i = 0; i < N_SLOTS; i++)
+        desc_free(&desc[i]);
+    return is_known;
+}
+
+struct gemm_layout *lane_choose_layout(struct lane *lane, int64_t k, int64_t n)
+{
+    struct gemm_layout *layout = calloc(1, sizeof *layout);
+    if (!layout)
+        return NULL;
+    layout->k = k;
+    layout->n = n;
+    if (ask_layout(lane, layout))
+        return layout;
+    gemm_layout_close(layout);
+    return NULL;
+}
+
+void gemm_layout_close(struct gemm_layout *layout)
+{
+    if (layout && layout->has_desc)
+        desc_free(&layout->desc);
+    free(layout);
+}
+
+size_t gemm_layout_bytes(const struct gemm_layout *layout)
+{
+    return (layout->size_bytes + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+}
+
+int64_t gemm_layout_k(const struct gemm_layout *layout)
+{
+    return layout->k;
+}
+
+int64_t gemm_layout_n(const struct gemm_layout *layout)
+{
+    return layout->n;
+}

@@ -1,0 +1,50 @@
+/* A lane: some threads and the oneDNN code that was compiled for them. lane.c is the only file that
+ * speaks to oneDNN; it builds with versions 2 and 3.
+ *
+ * oneDNN fixes the number of threads when it compiles a shape, and keeps the operands' addresses in
+ * objects, so every thread that works alone has a lane of its own, and the whole team has one.
+ * Compiled shapes are kept until the lane closes; the caller limits how many there are. */
+#ifndef MIXT_BACKEND_CPU_LANE_H
+#define MIXT_BACKEND_CPU_LANE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct lane;
+struct gemm_layout;
+struct gemm_end;
+
+/* NULL when oneDNN or the memory fails. */
+struct lane *lane_open(int n_threads);
+void lane_close(struct lane *lane);
+
+/* Where a row's result in a product does not depend on how many rows there are. */
+bool lane_rows_are_free(const struct gemm_layout *layout);
+
+/* The functions below return false when oneDNN fails, and lane_message() says at what. */
+const char *lane_message(const struct lane *lane);
+
+/* A new layout for matrices [k, n], or NULL. */
+struct gemm_layout *lane_choose_layout(struct lane *lane, int64_t k, int64_t n);
+
+/* target, packed [k, n], from source [k, n], or [n, k] when transposed. */
+bool lane_pack(struct lane *lane, const struct gemm_layout *layout, void *target,
+               const float *source, bool transposed);
+
+/* y [rows, n] = end(x [rows, k] packed [k, n]); compiles each number of rows apart. */
+bool lane_product(struct lane *lane, const struct gemm_layout *layout, const void *packed, float *y,
+                  const float *x, int64_t rows, struct gemm_end end);
+
+/* d_w [in, out] += x [rows, in]^T d_y [rows, out]; compiles each number of rows apart. */
+bool lane_gradient(struct lane *lane, float *d_w, const float *x, const float *d_y, int64_t rows,
+                   int64_t in, int64_t out);
+
+/* The same for any number of rows, without compiling; slower for many rows. */
+bool lane_gradient_any(struct lane *lane, float *d_w, const float *x, const float *d_y,
+                       int64_t rows, int64_t in, int64_t out);
+
+/* Memory of the lane for rows that need filling up; NULL when there is none. */
+float *lane_scratch(struct lane *lane, size_t count);
+
+#endif

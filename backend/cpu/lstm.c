@@ -1,0 +1,267 @@
+/* The LSTM layer with projection: one product for the inputs of all steps, two a step.
+ *
+ * Sentences that are over at a step cost nothing when they stand behind the others, as in a batch
+ * ordered by length; a finished one among running ones is computed and masked. */
+#include <string.h>
+
+#include "backend/cpu/context.h"
+#include "backend/cpu/matmul.h"
+#include "backend/cpu/vector.h"
+
+/* Sizes of one layer call. */
+struct shape {
+    int64_t n_t, n_b, n_i, n_h, n_p;
+    int64_t back; /* the step before t is t + back: -1, or 1 when reversed */
+};
+
+static struct shape check_shape(const struct tensor *r, const struct tensor *x,
+                                const struct lstm *lstm)
+{
+    CHECK(x->rank == 3 && r->rank == 3, "ranks %d and %d", x->rank, r->rank);
+    const struct shape s = {.n_t = x->dim[0],
+                            .n_b = x->dim[1],
+                            .n_i = x->dim[2],
+                            .n_h = lstm->projection->value.dim[0],
+                            .n_p = r->dim[2],
+                            .back = lstm->reversed ? 1 : -1};
+    const struct tensor *wx = &lstm->input->value, *wh = &lstm->recurrent->value;
+    CHECK(r->dim[0] == s.n_t && r->dim[1] == s.n_b && wx->dim[0] == s.n_i &&
+              wx->dim[1] == 4 * s.n_h && wh->dim[0] == s.n_p && wh->dim[1] == 4 * s.n_h &&
+              lstm->projection->value.dim[1] == s.n_p && tensor_count(&lstm->bias) == 4 * s.n_h &&
+              tensor_count(&lstm->gates) == 4 * s.n_t * s.n_b * s.n_h &&
+              tensor_count(&lstm->cells) == s.n_t * s.n_b * s.n_h &&
+              tensor_count(&lstm->hidden) == s.n_t * s.n_b * s.n_h,
+          "LSTM of %lld cells", (long long)s.n_h);
+    CHECK(lstm->lengths.rank == 0 || tensor_count(&lstm->lengths) == s.n_b, "%lld lengths",
+          (long long)tensor_count(&lstm->lengths));
+    return s;
+}
+
+/* Sentences up to the last one that reaches step t; those from there on are over. */
+static int64_t count_active(const struct lstm *lstm, struct shape s, int64_t t)
+{
+    if (t < 0 || t >= s.n_t)
+        return 0;
+    if (lstm->lengths.rank == 0)
+        return s.n_b;
+    const int32_t *length = ints(&lstm->lengths);
+    int64_t active = s.n_b;
+    while (active > 0 && length[active - 1] <= t)
+        active--;
+    return active;
+}
+
+/* Rounds up to a size that products like; the extra rows hold zeros or are not used. */
+static int64_t round_rows(int64_t rows, int64_t n_b)
+{
+    const int64_t rounded = (rows + 15) / 16 * 16;
+    return rounded < n_b ? rounded : n_b;
+}
+
+static void clear(float *x, int64_t count)
+{
+    if (count > 0)
+        memset(x, 0, (size_t)count * sizeof *x);
+}
+
+/* One sentence's cell: gates [4H] hold the sums a and become the gates. */
+KERNEL static void forward_cell(float *restrict gates, float *restrict cell, float *restrict hidden,
+                                const float *restrict before, int64_t n_h)
+{
+    float *i = gates, *f = gates + n_h, *g = gates + 2 * n_h, *o = gates + 3 * n_h;
+#pragma omp simd
+    for (int64_t h = 0; h < n_h; h++) {
+        i[h] = vector_sigmoid(i[h]);
+        f[h] = vector_sigmoid(f[h]);
+        g[h] = vector_tanh(g[h]);
+        o[h] = vector_sigmoid(o[h]);
+        cell[h] = f[h] * before[h] + i[h] * g[h];
+        hidden[h] = o[h] * vector_tanh(cell[h]);
+    }
+}
+
+/* The cells of the first `active` sentences at step t; zero is a row of H zeros. */
+static void forward_cells(struct backend *backend, const struct lstm *lstm, struct shape s,
+                          int64_t t, int64_t active, const float *c_before, const float *zero)
+{
+    const int32_t *length = lstm->lengths.rank ? ints(&lstm->lengths) : NULL;
+    float *gates = floats(&lstm->gates) + t * s.n_b * 4 * s.n_h;
+    float *cells = floats(&lstm->cells) + t * s.n_b * s.n_h;
+    float *hidden = floats(&lstm->hidden) + t * s.n_b * s.n_h;
+    const int n_parts = context_parts(backend, 4 * active * s.n_h);
+#pragma omp parallel for num_threads(n_parts) schedule(static)
+    for (int64_t b = 0; b < active; b++) {
+        if (length && length[b] <= t) {
+            clear(gates + b * 4 * s.n_h, 4 * s.n_h);
+            clear(cells + b * s.n_h, s.n_h);
+            clear(hidden + b * s.n_h, s.n_h);
+            continue;
+        }
+        forward_cell(gates + b * 4 * s.n_h, cells + b * s.n_h, hidden + b * s.n_h,
+                     c_before ? c_before + b * s.n_h : zero, s.n_h);
+    }
+    const int64_t over = s.n_b - active;
+    clear(gates + active * 4 * s.n_h, over * 4 * s.n_h);
+    clear(cells + active * s.n_h, over * s.n_h);
+    clear(hidden + active * s.n_h, over * s.n_h);
+}
+
+static void forward_step(struct backend *backend, const struct tensor *r, const struct lstm *lstm,
+                         struct shape s, int64_t t, const float *zero)
+{
+    const int64_t before = t + s.back, active = count_active(lstm, s, t);
+    const bool is_first = before < 0 || before >= s.n_t;
+    const float *r_before = NULL, *c_before = NULL;
+    int64_t rows = active;
+    if (!is_first) {
+        const int64_t active_before = count_active(lstm, s, before);
+        r_before = floats(r) + before * s.n_b * s.n_p;
+        c_before = floats(&lstm->cells) + before * s.n_b * s.n_h;
+        rows = active_before < active ? active_before : active;
+    } else {
+        r_before = lstm->first_r.rank ? floats(&lstm->first_r) : NULL;
+        c_before = lstm->first_c.rank ? floats(&lstm->first_c) : NULL;
+    }
+    if (r_before)
+        matmul_rows(backend, floats(&lstm->gates) + t * s.n_b * 4 * s.n_h, r_before,
+                    round_rows(rows, s.n_b), lstm->recurrent, false, NULL, true);
+    forward_cells(backend, lstm, s, t, active, c_before, zero);
+    const int64_t rounded = round_rows(active, s.n_b);
+    float *r_now = floats(r) + t * s.n_b * s.n_p;
+    matmul_rows(backend, r_now, floats(&lstm->hidden) + t * s.n_b * s.n_h, rounded,
+                lstm->projection, false, NULL, false);
+    clear(r_now + rounded * s.n_p, (s.n_b - rounded) * s.n_p);
+}
+
+static void cpu_lstm_forward(struct backend *backend, const struct tensor *r,
+                             const struct tensor *x, const struct lstm *lstm)
+{
+    const struct shape s = check_shape(r, x, lstm);
+    if (!context_enter(backend))
+        return;
+    float *zero = context_scratch(backend, (size_t)s.n_h);
+    if (!zero)
+        return;
+    clear(zero, s.n_h);
+    matmul_rows(backend, floats(&lstm->gates), floats(x), s.n_t * s.n_b, lstm->input, false,
+                floats(&lstm->bias), false);
+    for (int64_t step = 0; step < s.n_t; step++)
+        forward_step(backend, r, lstm, s, lstm->reversed ? s.n_t - 1 - step : step, zero);
+}
+
+/* -- backward -- */
+
+/* One sentence's cell: gates [4H] become d_a, and d_cell [H] that of the step before. */
+KERNEL static void backward_cell(float *restrict gates, float *restrict d_cell,
+                                 const float *restrict cell, const float *restrict before,
+                                 const float *restrict d_hidden, int64_t n_h)
+{
+    float *i = gates, *f = gates + n_h, *g = gates + 2 * n_h, *o = gates + 3 * n_h;
+#pragma omp simd
+    for (int64_t h = 0; h < n_h; h++) {
+        const float squashed = vector_tanh(cell[h]);
+        const float d_c = d_cell[h] + d_hidden[h] * o[h] * (1.0f - squashed * squashed);
+        const float d_i = d_c * g[h] * i[h] * (1.0f - i[h]);
+        const float d_g = d_c * i[h] * (1.0f - g[h] * g[h]);
+        d_cell[h] = d_c * f[h];
+        i[h] = d_i;
+        f[h] = d_c * before[h] * f[h] * (1.0f - f[h]);
+        g[h] = d_g;
+        o[h] = d_hidden[h] * squashed * o[h] * (1.0f - o[h]);
+    }
+}
+
+static void backward_cells(struct backend *backend, const struct tensor *d_r,
+                           const struct lstm *lstm, struct shape s, int64_t t, int64_t active,
+                           float *d_cell, const float *d_hidden, const float *zero)
+{
+    const int32_t *length = lstm->lengths.rank ? ints(&lstm->lengths) : NULL;
+    const int64_t first = t * s.n_b, before = t + s.back;
+    float *gates = floats(&lstm->gates) + first * 4 * s.n_h;
+    float *d_r_now = floats(d_r) + first * s.n_p;
+    const float *cells = floats(&lstm->cells);
+    const bool has_before = before >= 0 && before < s.n_t;
+    const int n_parts = context_parts(backend, 4 * active * s.n_h);
+#pragma omp parallel for num_threads(n_parts) schedule(static)
+    for (int64_t b = 0; b < active; b++) {
+        if (length && length[b] <= t) {
+            clear(gates + b * 4 * s.n_h, 4 * s.n_h);
+            clear(d_cell + b * s.n_h, s.n_h);
+            clear(d_r_now + b * s.n_p, s.n_p);
+            continue;
+        }
+        backward_cell(gates + b * 4 * s.n_h, d_cell + b * s.n_h, cells + (first + b) * s.n_h,
+                      has_before ? cells + (before * s.n_b + b) * s.n_h : zero,
+                      d_hidden + b * s.n_h, s.n_h);
+    }
+    const int64_t over = s.n_b - active;
+    clear(gates + active * 4 * s.n_h, over * 4 * s.n_h);
+    clear(d_cell + active * s.n_h, over * s.n_h);
+    clear(d_r_now + active * s.n_p, over * s.n_p);
+}
+
+/* The gradients of the weights, from d_a in gates and the finished d_r, over all steps at once. */
+static void weight_gradients(struct backend *backend, const struct tensor *d_r,
+                             const struct tensor *x, const struct tensor *r,
+                             const struct lstm *lstm, const struct lstm_gradients *gradients,
+                             struct shape s)
+{
+    const int64_t rows = s.n_t * s.n_b, width = 4 * s.n_h;
+    const float *d_a = floats(&lstm->gates);
+    gemm_gradient(backend, floats(&gradients->projection), floats(&lstm->hidden), floats(d_r), rows,
+                  s.n_h, s.n_p);
+    gemm_gradient(backend, floats(&gradients->input), floats(x), d_a, rows, s.n_i, width);
+    matmul_sum_columns(backend, floats(&gradients->bias), d_a, rows, width);
+    if (s.n_t < 2)
+        return;
+    /* d_a at step t meets r at the step before. */
+    const bool is_reversed = lstm->reversed;
+    gemm_gradient(backend, floats(&gradients->recurrent),
+                  floats(r) + (is_reversed ? s.n_b * s.n_p : 0),
+                  d_a + (is_reversed ? 0 : s.n_b * width), rows - s.n_b, s.n_p, width);
+}
+
+static void backward_step(struct backend *backend, struct tensor *d_r, const struct lstm *lstm,
+                          struct shape s, int64_t t, float *d_cell, float *d_hidden,
+                          const float *zero)
+{
+    const int64_t before = t + s.back, active = count_active(lstm, s, t);
+    const int64_t active_before = count_active(lstm, s, before);
+    matmul_rows(backend, d_hidden, floats(d_r) + t * s.n_b * s.n_p, round_rows(active, s.n_b),
+                lstm->projection, true, NULL, false);
+    backward_cells(backend, d_r, lstm, s, t, active, d_cell, d_hidden, zero);
+    const int64_t rows = active_before < active ? active_before : active;
+    if (rows > 0)
+        matmul_rows(backend, floats(d_r) + before * s.n_b * s.n_p,
+                    floats(&lstm->gates) + t * s.n_b * 4 * s.n_h, round_rows(rows, s.n_b),
+                    lstm->recurrent, true, NULL, true);
+}
+
+static void cpu_lstm_backward(struct backend *backend, const struct tensor *d_x, struct tensor *d_r,
+                              const struct tensor *x, const struct tensor *r,
+                              const struct lstm *lstm, const struct lstm_gradients *gradients)
+{
+    const struct shape s = check_shape(r, x, lstm);
+    CHECK(lstm->first_r.rank == 0 && lstm->first_c.rank == 0, "backward from a given state");
+    if (!context_enter(backend))
+        return;
+    const int64_t state = s.n_b * s.n_h;
+    float *d_cell = context_scratch(backend, (size_t)(2 * state + s.n_h));
+    if (!d_cell)
+        return;
+    float *d_hidden = d_cell + state, *zero = d_hidden + state;
+    clear(d_cell, 2 * state + s.n_h);
+    for (int64_t step = s.n_t - 1; step >= 0; step--)
+        backward_step(backend, d_r, lstm, s, lstm->reversed ? s.n_t - 1 - step : step, d_cell,
+                      d_hidden, zero);
+    weight_gradients(backend, d_r, x, r, lstm, gradients, s);
+    if (d_x)
+        matmul_rows(backend, floats(d_x), floats(&lstm->gates), s.n_t * s.n_b, lstm->input, true,
+                    NULL, false);
+}
+
+void cpu_set_lstm(struct backend_ops *ops)
+{
+    ops->lstm_forward = cpu_lstm_forward;
+    ops->lstm_backward = cpu_lstm_backward;
+}

@@ -1,0 +1,232 @@
+/* Linear layers on packed weights, their gradients, and sums of columns. */
+#include "backend/cpu/matmul.h"
+
+#include <stdlib.h>
+
+#include "backend/cpu/context.h"
+
+/* Packed forms of a weight: each has a layout, and its matrices one after the other. */
+struct packed {
+    struct form {
+        struct gemm_layout *layout; /* owned; NULL: form not used */
+        char *data;                 /* owned */
+    } form[2];                      /* as stored; transposed */
+};
+
+static void form_free(struct form *form)
+{
+    gemm_layout_close(form->layout);
+    free(form->data);
+    *form = (struct form){0};
+}
+
+static bool form_init(struct backend *backend, struct form *form, int64_t count, int64_t k,
+                      int64_t n)
+{
+    form->layout = gemm_layout_open(backend, k, n);
+    if (!form->layout)
+        return false;
+    form->data =
+        aligned_alloc(ARENA_ALIGNMENT, (size_t)count * gemm_layout_bytes(form->layout));
+    if (form->data)
+        return true;
+    backend_fail(backend, "no memory to pack %lld matrices [%lld, %lld]", (long long)count,
+                 (long long)k, (long long)n);
+    form_free(form);
+    return false;
+}
+
+static void cpu_weight_pack(struct backend *backend, struct weight *weight, int forms)
+{
+    const struct tensor *w = &weight->value;
+    CHECK(w->rank == 2 || w->rank == 3, "weight of rank %d", w->rank);
+    if (!context_enter(backend))
+        return;
+    const int64_t count = w->rank == 3 ? w->dim[0] : 1;
+    const int64_t in = w->dim[w->rank - 2], out = w->dim[w->rank - 1];
+    if (!weight->packed)
+        weight->packed = calloc(1, sizeof(struct packed));
+    struct packed *packed = weight->packed;
+    if (!packed) {
+        backend_fail(backend, "no memory to pack a weight");
+        return;
+    }
+    for (int transposed = 0; transposed < 2; transposed++) {
+        struct form *form = &packed->form[transposed];
+        if (!(forms & (transposed ? PACK_TRANSPOSED : PACK_PLAIN)))
+            continue;
+        if (!form->layout && !form_init(backend, form, count, transposed ? out : in,
+                                        transposed ? in : out))
+            return;
+        gemm_pack(backend, form->layout, form->data, floats(w), transposed, count);
+        weight->is_packed[transposed] = true;
+    }
+}
+
+static void cpu_weight_free(struct backend *backend, struct weight *weight)
+{
+    (void)backend;
+    struct packed *packed = weight->packed;
+    if (packed) {
+        form_free(&packed->form[0]);
+        form_free(&packed->form[1]);
+        free(packed);
+    }
+    weight->packed = NULL;
+    weight->is_packed[0] = weight->is_packed[1] = false;
+}
+
+static const struct form *checked_form(const struct tensor *y, const struct tensor *x,
+                                       const struct weight *weight, bool transposed, int rank)
+{
+    const struct tensor *w = &weight->value;
+    CHECK(w->rank == rank, "weight of rank %d", w->rank);
+    const int64_t in = w->dim[rank - 2], out = w->dim[rank - 1];
+    CHECK(tensor_rows(y) == tensor_rows(x) && tensor_columns(x) == (transposed ? out : in) &&
+              tensor_columns(y) == (transposed ? in : out),
+          "y [%lld, %lld] from x [%lld, %lld] and weight [%lld, %lld]%s", (long long)tensor_rows(y),
+          (long long)tensor_columns(y), (long long)tensor_rows(x), (long long)tensor_columns(x),
+          (long long)in, (long long)out, transposed ? " transposed" : "");
+    CHECK(weight->is_packed[transposed], "weight is not packed%s", transposed ? " transposed" : "");
+    const struct packed *packed = weight->packed;
+    return &packed->form[transposed];
+}
+
+void matmul_rows(struct backend *backend, float *y, const float *x, int64_t rows,
+                 const struct weight *weight, bool transposed, const float *bias, bool accumulate)
+{
+    CHECK(weight->is_packed[transposed], "weight is not packed%s", transposed ? " transposed" : "");
+    const struct packed *packed = weight->packed;
+    const struct form *form = &packed->form[transposed];
+    const struct gemm_end end = {bias, ACTIVATION_NONE, accumulate};
+    gemm_rows(backend, form->layout, form->data, y, x, rows, end);
+}
+
+static void cpu_linear(struct backend *backend, const struct tensor *y, const struct tensor *x,
+                       const struct weight *weight, bool transposed, const struct tensor *bias,
+                       enum activation activation, bool accumulate)
+{
+    CHECK(!accumulate || activation == ACTIVATION_NONE, "an activation cannot accumulate");
+    if (!context_enter(backend))
+        return;
+    const struct form *form = checked_form(y, x, weight, transposed, 2);
+    CHECK(!bias || tensor_count(bias) == tensor_columns(y), "bias of %lld numbers",
+          (long long)tensor_count(bias));
+    const struct gemm_end end = {bias ? floats(bias) : NULL, activation, accumulate};
+    gemm_rows(backend, form->layout, form->data, floats(y), floats(x), tensor_rows(x), end);
+}
+
+static void cpu_grouped_linear(struct backend *backend, const struct tensor *y,
+                               const struct tensor *x, const struct weight *weight, bool transposed,
+                               const struct tensor *bias, const struct tensor *offsets,
+                               enum activation activation)
+{
+    if (!context_enter(backend))
+        return;
+    const struct form *form = checked_form(y, x, weight, transposed, 3);
+    const int64_t n_groups = weight->value.dim[0];
+    const int32_t *start = ints(offsets);
+    CHECK(tensor_count(offsets) == n_groups + 1 && start[n_groups] == tensor_rows(x),
+          "%lld offsets for %lld groups", (long long)tensor_count(offsets), (long long)n_groups);
+    CHECK(!bias || tensor_count(bias) == n_groups * tensor_columns(y), "bias of %lld numbers",
+          (long long)tensor_count(bias));
+    const struct gemm_end end = {bias ? floats(bias) : NULL, activation, false};
+    gemm_groups(backend, form->layout, form->data, floats(y), floats(x), start, n_groups, end);
+}
+
+/* -- gradients -- */
+
+/* sum [first .. last-1] += sums over all rows of those columns of x [rows, width]. Rows are summed
+ * in eights, to halve the number of roundings three times over. */
+KERNEL static void sum_columns_of(float *sum, const float *x, int64_t rows, int64_t width,
+                                  int64_t first, int64_t last)
+{
+    int64_t n = 0;
+    for (; n + 8 <= rows; n += 8) {
+        const float *r = x + n * width;
+#pragma omp simd
+        for (int64_t d = first; d < last; d++)
+            sum[d] += ((r[d] + r[width + d]) + (r[2 * width + d] + r[3 * width + d])) +
+                      ((r[4 * width + d] + r[5 * width + d]) + (r[6 * width + d] + r[7 * width + d]));
+    }
+    for (; n < rows; n++)
+#pragma omp simd
+        for (int64_t d = first; d < last; d++)
+            sum[d] += x[n * width + d];
+}
+
+/* Threads take columns, so that the order of rows is the same for any number of them. */
+void matmul_sum_columns(struct backend *backend, float *sum, const float *x, int64_t rows,
+                        int64_t width)
+{
+    const int n_parts = context_parts(backend, rows * width);
+    const int64_t blocks = (width + 63) / 64;
+#pragma omp parallel for num_threads(n_parts) schedule(static)
+    for (int part = 0; part < n_parts; part++) {
+        const int64_t last = part_start(blocks, part + 1, n_parts) * 64;
+        sum_columns_of(sum, x, rows, width, part_start(blocks, part, n_parts) * 64,
+                       last < width ? last : width);
+    }
+}
+
+static void cpu_linear_gradient(struct backend *backend, const struct tensor *d_weight,
+                                const struct tensor *d_bias, const struct tensor *x,
+                                const struct tensor *d_y)
+{
+    const int64_t rows = tensor_rows(x), in = tensor_columns(x), out = tensor_columns(d_y);
+    CHECK(d_weight->rank == 2 && rows == tensor_rows(d_y) && d_weight->dim[0] == in &&
+              d_weight->dim[1] == out && (!d_bias || tensor_count(d_bias) == out),
+          "gradient [%lld, %lld]", (long long)d_weight->dim[0], (long long)d_weight->dim[1]);
+    if (!context_enter(backend))
+        return;
+    gemm_gradient(backend, floats(d_weight), floats(x), floats(d_y), rows, in, out);
+    if (d_bias)
+        matmul_sum_columns(backend, floats(d_bias), floats(d_y), rows, out);
+}
+
+static void cpu_grouped_linear_gradient(struct backend *backend, const struct tensor *d_weight,
+                                        const struct tensor *d_bias, const struct tensor *x,
+                                        const struct tensor *d_y, const struct tensor *offsets)
+{
+    const int64_t in = tensor_columns(x), out = tensor_columns(d_y);
+    CHECK(d_weight->rank == 3 && tensor_rows(x) == tensor_rows(d_y) && d_weight->dim[1] == in &&
+              d_weight->dim[2] == out,
+          "gradient [.., %lld, %lld]", (long long)d_weight->dim[1], (long long)d_weight->dim[2]);
+    if (!context_enter(backend))
+        return;
+    const int64_t n_groups = d_weight->dim[0];
+    const int32_t *start = ints(offsets);
+    CHECK(tensor_count(offsets) == n_groups + 1 && start[n_groups] == tensor_rows(x),
+          "%lld offsets for %lld groups", (long long)tensor_count(offsets), (long long)n_groups);
+    gemm_gradient_groups(backend, floats(d_weight), floats(x), floats(d_y), start, n_groups, in,
+                         out);
+    if (!d_bias)
+        return;
+    float *sum = floats(d_bias);
+    const float *y = floats(d_y);
+    const int n_parts = context_parts(backend, tensor_count(d_y));
+#pragma omp parallel for num_threads(n_parts) schedule(dynamic)
+    for (int64_t g = 0; g < n_groups; g++)
+        sum_columns_of(sum + g * out, y + start[g] * out, start[g + 1] - start[g], out, 0, out);
+}
+
+static void cpu_column_sums(struct backend *backend, const struct tensor *sum,
+                            const struct tensor *x)
+{
+    const int64_t width = tensor_columns(x);
+    CHECK(tensor_count(sum) == width, "%lld sums of %lld columns", (long long)tensor_count(sum),
+          (long long)width);
+    if (context_enter(backend))
+        matmul_sum_columns(backend, floats(sum), floats(x), tensor_rows(x), width);
+}
+
+void cpu_set_matmul(struct backend_ops *ops)
+{
+    ops->weight_pack = cpu_weight_pack;
+    ops->weight_free = cpu_weight_free;
+    ops->linear = cpu_linear;
+    ops->grouped_linear = cpu_grouped_linear;
+    ops->linear_gradient = cpu_linear_gradient;
+    ops->column_sums = cpu_column_sums;
+    ops->grouped_linear_gradient = cpu_grouped_linear_gradient;
+}

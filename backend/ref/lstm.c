@@ -1,0 +1,211 @@
+/* The LSTM layer with projection, step by step, forward and backward. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "backend/ref/real.h"
+
+/* Sizes and places of one layer call. */
+struct shape {
+    int64_t n_t, n_b, n_i, n_h, n_p;
+    int64_t back; /* the step before t is t + back: -1, or 1 when reversed */
+};
+
+static struct shape check_shape(const struct tensor *r, const struct tensor *x,
+                                const struct lstm *lstm)
+{
+    CHECK(x->rank == 3 && r->rank == 3, "ranks %d and %d", x->rank, r->rank);
+    const struct shape s = {.n_t = x->dim[0],
+                            .n_b = x->dim[1],
+                            .n_i = x->dim[2],
+                            .n_h = lstm->projection->value.dim[0],
+                            .n_p = r->dim[2],
+                            .back = lstm->reversed ? 1 : -1};
+    const struct tensor *wx = &lstm->input->value, *wh = &lstm->recurrent->value;
+    CHECK(r->dim[0] == s.n_t && r->dim[1] == s.n_b && wx->dim[0] == s.n_i &&
+              wx->dim[1] == 4 * s.n_h && wh->dim[0] == s.n_p && wh->dim[1] == 4 * s.n_h &&
+              lstm->projection->value.dim[1] == s.n_p && tensor_count(&lstm->bias) == 4 * s.n_h &&
+              tensor_count(&lstm->gates) == 4 * s.n_t * s.n_b * s.n_h &&
+              tensor_count(&lstm->cells) == s.n_t * s.n_b * s.n_h &&
+              tensor_count(&lstm->hidden) == s.n_t * s.n_b * s.n_h,
+          "LSTM of %lld cells", (long long)s.n_h);
+    return s;
+}
+
+static bool is_active(const struct lstm *lstm, int64_t t, int64_t b)
+{
+    return lstm->lengths.rank == 0 || t < ints(&lstm->lengths)[b];
+}
+
+/* State before step t: of the step before, or the first one given, or zero. */
+static const real *state_before(const struct tensor *all, const struct tensor *first, int64_t t,
+                                int64_t b, struct shape s)
+{
+    const int64_t width = tensor_columns(all), before = t + s.back;
+    if (before >= 0 && before < s.n_t)
+        return reals(all) + (before * s.n_b + b) * width;
+    return first->rank ? reals(first) + b * width : NULL;
+}
+
+static void forward_cell(const struct tensor *r, const struct tensor *x, const struct lstm *lstm,
+                         struct shape s, int64_t t, int64_t b)
+{
+    const int64_t n = t * s.n_b + b, width = 4 * s.n_h;
+    real *gates = reals(&lstm->gates) + n * width;
+    real *cell = reals(&lstm->cells) + n * s.n_h, *hidden = reals(&lstm->hidden) + n * s.n_h;
+    real *r_row = reals(r) + n * s.n_p;
+    if (!is_active(lstm, t, b)) {
+        for (int64_t h = 0; h < width; h++)
+            gates[h] = 0;
+        for (int64_t h = 0; h < s.n_h; h++)
+            cell[h] = hidden[h] = 0;
+        for (int64_t p = 0; p < s.n_p; p++)
+            r_row[p] = 0;
+        return;
+    }
+    const real *r_before = state_before(r, &lstm->first_r, t, b, s);
+    const real *c_before = state_before(&lstm->cells, &lstm->first_c, t, b, s);
+    const real *x_row = reals(x) + n * s.n_i;
+    for (int64_t h = 0; h < width; h++) {
+        double a = reals(&lstm->bias)[h];
+        for (int64_t i = 0; i < s.n_i; i++)
+            a += (double)x_row[i] * reals(&lstm->input->value)[i * width + h];
+        for (int64_t p = 0; r_before && p < s.n_p; p++)
+            a += (double)r_before[p] * reals(&lstm->recurrent->value)[p * width + h];
+        const bool is_candidate = h / s.n_h == 2;
+        gates[h] =
+            (real)REF(activation_value)(a, is_candidate ? ACTIVATION_TANH : ACTIVATION_SIGMOID);
+    }
+    const real *i = gates, *f = gates + s.n_h, *g = gates + 2 * s.n_h, *o = gates + 3 * s.n_h;
+    for (int64_t h = 0; h < s.n_h; h++) {
+        cell[h] = (real)((c_before ? (double)f[h] * c_before[h] : 0) + (double)i[h] * g[h]);
+        hidden[h] = (real)(o[h] * tanh(cell[h]));
+    }
+    for (int64_t p = 0; p < s.n_p; p++) {
+        double sum = 0;
+        for (int64_t h = 0; h < s.n_h; h++)
+            sum += (double)hidden[h] * reals(&lstm->projection->value)[h * s.n_p + p];
+        r_row[p] = (real)sum;
+    }
+}
+
+static void ref_lstm_forward(struct backend *backend, const struct tensor *r,
+                             const struct tensor *x, const struct lstm *lstm)
+{
+    (void)backend;
+    const struct shape s = check_shape(r, x, lstm);
+    for (int64_t step = 0; step < s.n_t; step++)
+        for (int64_t b = 0; b < s.n_b; b++)
+            forward_cell(r, x, lstm, s, lstm->reversed ? s.n_t - 1 - step : step, b);
+}
+
+/* One cell backward: its gates become d_a, d_r of the step before grows by Wh d_a, and d_cell, the
+ * gradient that reaches this cell from the step after, becomes that of the step before. */
+static void backward_cell(struct tensor *d_r, const struct lstm *lstm, struct shape s, int64_t t,
+                          int64_t b, double *d_cell, double *d_hidden)
+{
+    const int64_t n = t * s.n_b + b, width = 4 * s.n_h, before = t + s.back;
+    real *d_r_row = reals(d_r) + n * s.n_p, *gates = reals(&lstm->gates) + n * width;
+    const real *cell = reals(&lstm->cells) + n * s.n_h;
+    const real *c_before = state_before(&lstm->cells, &lstm->first_c, t, b, s);
+    if (!is_active(lstm, t, b)) {
+        for (int64_t h = 0; h < width; h++)
+            gates[h] = 0;
+        for (int64_t p = 0; p < s.n_p; p++)
+            d_r_row[p] = 0;
+        for (int64_t h = 0; h < s.n_h; h++)
+            d_cell[h] = 0;
+        return;
+    }
+    for (int64_t h = 0; h < s.n_h; h++) {
+        d_hidden[h] = 0;
+        for (int64_t p = 0; p < s.n_p; p++)
+            d_hidden[h] += (double)d_r_row[p] * reals(&lstm->projection->value)[h * s.n_p + p];
+    }
+    for (int64_t h = 0; h < s.n_h; h++) {
+        const double i = gates[h], f = gates[s.n_h + h], g = gates[2 * s.n_h + h];
+        const double o = gates[3 * s.n_h + h], squashed = tanh(cell[h]);
+        const double d_c = d_cell[h] + d_hidden[h] * o * (1 - squashed * squashed);
+        gates[h] = (real)(d_c * g * i * (1 - i));
+        gates[s.n_h + h] = (real)(c_before ? d_c * c_before[h] * f * (1 - f) : 0);
+        gates[2 * s.n_h + h] = (real)(d_c * i * (1 - g * g));
+        gates[3 * s.n_h + h] = (real)(d_hidden[h] * squashed * o * (1 - o));
+        d_cell[h] = d_c * f;
+    }
+    if (before < 0 || before >= s.n_t || !is_active(lstm, before, b))
+        return;
+    real *d_r_before = reals(d_r) + (before * s.n_b + b) * s.n_p;
+    for (int64_t p = 0; p < s.n_p; p++) {
+        double sum = 0;
+        for (int64_t h = 0; h < width; h++)
+            sum += (double)gates[h] * reals(&lstm->recurrent->value)[p * width + h];
+        d_r_before[p] = (real)(d_r_before[p] + sum);
+    }
+}
+
+/* d_weight [in, out] += sum over t and b of left [t + shift, b, in]^T right [t, b, out]. */
+static void weight_gradient(const struct tensor *d_weight, const struct tensor *left, int64_t shift,
+                            const struct tensor *right, struct shape s)
+{
+    const int64_t in = d_weight->dim[0], out = d_weight->dim[1];
+    for (int64_t i = 0; i < in; i++)
+        for (int64_t j = 0; j < out; j++) {
+            double sum = 0;
+            for (int64_t t = 0; t < s.n_t; t++) {
+                if (t + shift < 0 || t + shift >= s.n_t)
+                    continue;
+                for (int64_t b = 0; b < s.n_b; b++)
+                    sum += (double)reals(left)[((t + shift) * s.n_b + b) * in + i] *
+                           reals(right)[(t * s.n_b + b) * out + j];
+            }
+            reals(d_weight)[i * out + j] = (real)(reals(d_weight)[i * out + j] + sum);
+        }
+}
+
+static void input_gradient(const struct tensor *d_x, const struct lstm *lstm, struct shape s)
+{
+    const int64_t width = 4 * s.n_h;
+    for (int64_t n = 0; n < s.n_t * s.n_b; n++)
+        for (int64_t i = 0; i < s.n_i; i++) {
+            double sum = 0;
+            for (int64_t h = 0; h < width; h++)
+                sum += (double)reals(&lstm->gates)[n * width + h] *
+                       reals(&lstm->input->value)[i * width + h];
+            reals(d_x)[n * s.n_i + i] = (real)sum;
+        }
+}
+
+static void ref_lstm_backward(struct backend *backend, const struct tensor *d_x, struct tensor *d_r,
+                              const struct tensor *x, const struct tensor *r,
+                              const struct lstm *lstm, const struct lstm_gradients *gradients)
+{
+    const struct shape s = check_shape(r, x, lstm);
+    CHECK(lstm->first_r.rank == 0 && lstm->first_c.rank == 0, "backward from a given state");
+    double *d_cell = calloc((size_t)(s.n_b * s.n_h + s.n_h + 1), sizeof *d_cell);
+    if (!d_cell) {
+        backend_fail(backend, "no memory for the reference LSTM");
+        return;
+    }
+    double *d_hidden = d_cell + s.n_b * s.n_h;
+    for (int64_t step = s.n_t - 1; step >= 0; step--)
+        for (int64_t b = 0; b < s.n_b; b++)
+            backward_cell(d_r, lstm, s, lstm->reversed ? s.n_t - 1 - step : step, b,
+                          d_cell + b * s.n_h, d_hidden);
+    free(d_cell);
+    weight_gradient(&gradients->projection, &lstm->hidden, 0, d_r, s);
+    weight_gradient(&gradients->recurrent, r, s.back, &lstm->gates, s);
+    weight_gradient(&gradients->input, x, 0, &lstm->gates, s);
+    for (int64_t h = 0; h < 4 * s.n_h; h++) {
+        double sum = 0;
+        for (int64_t n = 0; n < s.n_t * s.n_b; n++)
+            sum += reals(&lstm->gates)[n * 4 * s.n_h + h];
+        reals(&gradients->bias)[h] = (real)(reals(&gradients->bias)[h] + sum);
+    }
+    if (d_x)
+        input_gradient(d_x, lstm, s);
+}
+
+void REF(set_lstm)(struct backend_ops *ops)
+{
+    ops->lstm_forward = ref_lstm_forward;
+    ops->lstm_backward = ref_lstm_backward;
+}

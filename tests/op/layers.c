@@ -1,0 +1,323 @@
+/* The LSTM, softmax in its forms, and the loss. */
+#include <stddef.h>
+
+#include "tests/op/op.h"
+
+/* -- LSTM -- */
+
+/* Places of the operands; those of the gradients follow for the backward pass. */
+enum {
+    LSTM_R,
+    LSTM_X,
+    LSTM_INPUT,
+    LSTM_RECURRENT,
+    LSTM_PROJECTION,
+    LSTM_BIAS,
+    LSTM_LENGTHS,
+    LSTM_GATES,
+    LSTM_CELLS,
+    LSTM_HIDDEN,
+    LSTM_FIRST_R,
+    LSTM_D_INPUT = LSTM_FIRST_R,
+    LSTM_FIRST_C,
+    LSTM_D_RECURRENT = LSTM_FIRST_C,
+    LSTM_D_PROJECTION,
+    LSTM_D_BIAS,
+    LSTM_D_R,
+    LSTM_D_X,
+};
+
+static struct lstm lstm_of(struct tensor *t, struct weight *w, const struct trial *trial)
+{
+    return (struct lstm){.input = &w[LSTM_INPUT],
+                         .recurrent = &w[LSTM_RECURRENT],
+                         .projection = &w[LSTM_PROJECTION],
+                         .bias = t[LSTM_BIAS],
+                         .lengths = t[LSTM_LENGTHS],
+                         .reversed = trial->flag[0],
+                         .gates = t[LSTM_GATES],
+                         .cells = t[LSTM_CELLS],
+                         .hidden = t[LSTM_HIDDEN]};
+}
+
+static void call_lstm_forward(struct backend *backend, struct tensor *t, struct weight *w,
+                              const struct trial *trial)
+{
+    struct lstm lstm = lstm_of(t, w, trial);
+    lstm.first_r = t[LSTM_FIRST_R];
+    lstm.first_c = t[LSTM_FIRST_C];
+    backend->ops->lstm_forward(backend, &t[LSTM_R], &t[LSTM_X], &lstm);
+}
+
+static void call_lstm_backward(struct backend *backend, struct tensor *t, struct weight *w,
+                               const struct trial *trial)
+{
+    const struct lstm lstm = lstm_of(t, w, trial);
+    const struct lstm_gradients gradients = {t[LSTM_D_INPUT], t[LSTM_D_RECURRENT],
+                                             t[LSTM_D_PROJECTION], t[LSTM_D_BIAS]};
+    backend->ops->lstm_backward(backend, given(&t[LSTM_D_X]), &t[LSTM_D_R], &t[LSTM_X],
+                                &t[LSTM_R], &lstm, &gradients);
+}
+
+/* Shapes of one layer. */
+struct layer {
+    int64_t n_t, n_b, n_i, n_h, n_p;
+    bool reversed, has_first;
+    enum { ALL_LONG, DESCENDING, ANY_ORDER } lengths;
+};
+
+static struct trial lstm_trial(struct checker *c, struct layer s)
+{
+    struct trial trial = trial_of(c, "lstm_forward", call_lstm_forward);
+    add_reals(c, &trial, "r", USE_OUT, 1, 3, s.n_t, s.n_b, s.n_p);
+    add_reals(c, &trial, "x", USE_IN, 1, 3, s.n_t, s.n_b, s.n_i);
+    add_weight(c, &trial, "input", 2, s.n_i, 4 * s.n_h, 0);
+    add_weight(c, &trial, "recurrent", 2, s.n_p, 4 * s.n_h, 0);
+    add_weight(c, &trial, "projection", 2, s.n_h, s.n_p, 0);
+    add_reals(c, &trial, "bias", USE_IN, 0.3, 1, 4 * s.n_h, 0, 0);
+    if (s.lengths == ALL_LONG)
+        add_ints(c, &trial, "lengths", USE_IN, 1, 1, -1, 0);
+    else
+        add_lengths(c, &trial, s.n_b, s.n_t, s.lengths == DESCENDING);
+    add_reals(c, &trial, "gates", USE_OUT, 1, 3, s.n_t, s.n_b, 4 * s.n_h);
+    add_reals(c, &trial, "cells", USE_OUT, 1, 3, s.n_t, s.n_b, s.n_h);
+    add_reals(c, &trial, "hidden", USE_OUT, 1, 3, s.n_t, s.n_b, s.n_h);
+    trial.flag[0] = s.reversed;
+    trial.work = 2.0 * (double)(s.n_t * s.n_b * s.n_h) * (double)(4 * s.n_i + 5 * s.n_p);
+    return trial;
+}
+
+static void try_lstm_forward(struct checker *c, struct layer s)
+{
+    struct trial trial = lstm_trial(c, s);
+    add_reals(c, &trial, "first_r", USE_IN, 1, 2, s.has_first ? s.n_b : -1, s.n_p, 0);
+    add_reals(c, &trial, "first_c", USE_IN, 1, 2, s.has_first ? s.n_b : -1, s.n_h, 0);
+    check_trial(c, &trial);
+}
+
+/* The forward pass is run by the reference; its outputs are the inputs here. */
+static void try_lstm_backward(struct checker *c, struct layer s)
+{
+    struct trial trial = lstm_trial(c, s);
+    add_reals(c, &trial, "first_r", USE_IN, 0, 1, -1, 0, 0);
+    add_reals(c, &trial, "first_c", USE_IN, 0, 1, -1, 0, 0);
+    run_trial(c, c->is_bench ? &c->handles[0] : &c->ref, &trial);
+    trial.n_operands = LSTM_D_INPUT;
+    trial.op = "lstm_backward";
+    trial.call = call_lstm_backward;
+    trial.operands[LSTM_R].use = USE_IN;
+    trial.operands[LSTM_GATES].use = USE_INOUT;
+    trial.operands[LSTM_CELLS].use = USE_IN;
+    trial.operands[LSTM_HIDDEN].use = USE_IN;
+    add_reals(c, &trial, "d_input", USE_INOUT, 1, 2, s.n_i, 4 * s.n_h, 0);
+    add_reals(c, &trial, "d_recurrent", USE_INOUT, 1, 2, s.n_p, 4 * s.n_h, 0);
+    add_reals(c, &trial, "d_projection", USE_INOUT, 1, 2, s.n_h, s.n_p, 0);
+    add_reals(c, &trial, "d_bias", USE_INOUT, 1, 1, 4 * s.n_h, 0, 0);
+    add_reals(c, &trial, "d_r", USE_SCRATCH, 1, 3, s.n_t, s.n_b, s.n_p);
+    add_reals(c, &trial, "d_x", USE_OUT, 1, 3, s.n_t % 2 ? -1 : s.n_t, s.n_b, s.n_i);
+    trial.work *= 2;
+    check_trial(c, &trial);
+}
+
+static const struct layer small_layers[] = {
+    {1, 1, 5, 3, 2, false, false, ALL_LONG},     {1, 17, 9, 16, 7, false, false, ALL_LONG},
+    {4, 3, 20, 33, 12, true, false, ALL_LONG},   {6, 7, 20, 33, 12, false, false, DESCENDING},
+    {6, 40, 16, 32, 16, true, false, DESCENDING}, {7, 5, 20, 33, 12, false, false, ANY_ORDER},
+    {8, 65, 8, 17, 9, true, false, ANY_ORDER},   {50, 4, 16, 24, 16, false, false, DESCENDING},
+    {3, 0, 8, 8, 8, false, false, ALL_LONG},     {2, 130, 8, 16, 8, false, false, DESCENDING},
+};
+
+static void check_lstm_forward(struct checker *c)
+{
+    if (c->is_bench) {
+        try_lstm_forward(c, (struct layer){14, 128, 256, 512, 256, false, false, ALL_LONG});
+        try_lstm_forward(c, (struct layer){14, 128, 512, 512, 256, true, false, DESCENDING});
+        try_lstm_forward(c, (struct layer){1, 640, 256, 512, 256, false, true, ALL_LONG});
+        try_lstm_forward(c, (struct layer){1, 5, 256, 512, 256, false, true, ALL_LONG});
+        return;
+    }
+    for (size_t i = 0; i < sizeof small_layers / sizeof *small_layers; i++) {
+        struct layer layer = small_layers[i];
+        try_lstm_forward(c, layer);
+        layer.has_first = true;
+        try_lstm_forward(c, layer);
+    }
+}
+
+static void check_lstm_backward(struct checker *c)
+{
+    if (c->is_bench) {
+        try_lstm_backward(c, (struct layer){14, 128, 256, 512, 256, false, false, ALL_LONG});
+        return;
+    }
+    for (size_t i = 0; i < sizeof small_layers / sizeof *small_layers; i++)
+        try_lstm_backward(c, small_layers[i]);
+}
+
+/* -- attention -- */
+
+static void call_attention(struct backend *backend, struct tensor *t, struct weight *w,
+                           const struct trial *trial)
+{
+    (void)w, (void)trial;
+    backend->ops->attention_softmax(backend, &t[0], &t[1]);
+}
+
+static void call_attention_backward(struct backend *backend, struct tensor *t, struct weight *w,
+                                    const struct trial *trial)
+{
+    (void)w, (void)trial;
+    backend->ops->attention_softmax_backward(backend, &t[0], &t[2], &t[1]);
+}
+
+static const int64_t attention_shapes[][3] = {{1, 1, 1},  {3, 2, 7},  {5, 7, 16}, {2, 9, 17},
+                                              {14, 5, 64}, {1, 64, 65}, {3, 3, 255}, {2, 0, 5}};
+
+static void try_attention(struct checker *c, const int64_t shape[3], bool is_backward)
+{
+    struct trial trial =
+        trial_of(c, is_backward ? "attention_softmax_backward" : "attention_softmax",
+                 is_backward ? call_attention_backward : call_attention);
+    add_reals(c, &trial, is_backward ? "d_scores" : "weights", USE_INOUT, 2, 3, shape[0], shape[1],
+              shape[2]);
+    add_lengths(c, &trial, shape[1], shape[2], false);
+    if (is_backward)
+        add_reals(c, &trial, "weights", USE_IN, 0.2, 3, shape[0], shape[1], shape[2]);
+    check_trial(c, &trial);
+}
+
+static void check_attention(struct checker *c)
+{
+    const int64_t large[3] = {14, 128, 14};
+    for (size_t i = 0; i < sizeof attention_shapes / sizeof *attention_shapes; i++) {
+        try_attention(c, c->is_bench ? large : attention_shapes[i], false);
+        if (c->is_bench)
+            return;
+    }
+}
+
+static void check_attention_backward(struct checker *c)
+{
+    const int64_t large[3] = {14, 128, 14};
+    for (size_t i = 0; i < sizeof attention_shapes / sizeof *attention_shapes; i++) {
+        try_attention(c, c->is_bench ? large : attention_shapes[i], true);
+        if (c->is_bench)
+            return;
+    }
+}
+
+/* -- the loss: loss, nll, logits, targets -- */
+
+static void call_cross_entropy(struct backend *backend, struct tensor *t, struct weight *w,
+                               const struct trial *trial)
+{
+    (void)w;
+    backend->ops->cross_entropy(backend, &t[0], &t[1], &t[2], &t[3], trial->real[0],
+                                trial->real[1]);
+}
+
+static void try_cross_entropy(struct checker *c, int64_t rows, int64_t width, double smoothing,
+                              double gradient_scale)
+{
+    struct trial trial = trial_of(c, "cross_entropy", call_cross_entropy);
+    add_reals(c, &trial, "loss", USE_OUT, 1, 1, rows, 0, 0);
+    add_reals(c, &trial, "nll", USE_OUT, 1, 1, rows, 0, 0);
+    add_reals(c, &trial, "logits", USE_INOUT, 3, 2, rows, width, 0);
+    add_ints(c, &trial, "targets", USE_IN, width, 1, rows, 0);
+    trial.real[0] = smoothing;
+    trial.real[1] = gradient_scale;
+    check_trial(c, &trial);
+}
+
+static void check_cross_entropy(struct checker *c)
+{
+    if (c->is_bench) {
+        try_cross_entropy(c, 1792, 8192, 0.1, 1e-3);
+        return;
+    }
+    for (int i = 0; i < N_ROW_COUNTS; i++) {
+        try_cross_entropy(c, row_counts[i], 101, 0.1, i % 3 ? 0.01 : 0);
+        try_cross_entropy(c, row_counts[i], 3, 0, 1);
+    }
+    try_cross_entropy(c, 5, 8000, 0.1, 1e-3);
+}
+
+/* -- softmax and its relatives: y, x; and d_x, y, d_y -- */
+
+static void call_log_sum_exp(struct backend *backend, struct tensor *t, struct weight *w,
+                             const struct trial *trial)
+{
+    (void)w, (void)trial;
+    backend->ops->log_sum_exp(backend, &t[0], &t[1]);
+}
+
+static void check_log_sum_exp(struct checker *c)
+{
+    for (int i = 0; i < N_ROW_COUNTS; i++) {
+        const int64_t rows = c->is_bench ? 640 : row_counts[i];
+        const int64_t width = c->is_bench ? 8192 : 1 + 33 * i;
+        struct trial trial = trial_of(c, "log_sum_exp", call_log_sum_exp);
+        add_reals(c, &trial, "y", USE_OUT, 1, 1, rows, 0, 0);
+        add_reals(c, &trial, "x", USE_IN, 3, 2, rows, width, 0);
+        check_trial(c, &trial);
+        if (c->is_bench)
+            return;
+    }
+}
+
+static void call_softmax(struct backend *backend, struct tensor *t, struct weight *w,
+                         const struct trial *trial)
+{
+    (void)w;
+    backend->ops->softmax(backend, &t[0], trial->flag[0] ? &t[0] : &t[1]);
+}
+
+static void check_softmax(struct checker *c)
+{
+    for (int i = 0; i < N_ROW_COUNTS; i++) {
+        const int64_t rows = c->is_bench ? 1792 : row_counts[i];
+        const int64_t width = c->is_bench ? 16 : 1 + 11 * i;
+        struct trial trial = trial_of(c, "softmax", call_softmax);
+        trial.flag[0] = i % 2;
+        add_reals(c, &trial, "y", i % 2 ? USE_INOUT : USE_OUT, 3, 2, rows, width, 0);
+        add_reals(c, &trial, "x", USE_IN, 3, 2, rows, width, 0);
+        check_trial(c, &trial);
+        if (c->is_bench)
+            return;
+    }
+}
+
+static void call_softmax_backward(struct backend *backend, struct tensor *t, struct weight *w,
+                                  const struct trial *trial)
+{
+    (void)w;
+    backend->ops->softmax_backward(backend, &t[0], &t[1], trial->flag[0] ? &t[0] : &t[2]);
+}
+
+static void check_softmax_backward(struct checker *c)
+{
+    for (int i = 0; i < N_ROW_COUNTS; i++) {
+        const int64_t rows = c->is_bench ? 1792 : row_counts[i];
+        const int64_t width = c->is_bench ? 16 : 2 + 11 * i;
+        struct trial trial = trial_of(c, "softmax_backward", call_softmax_backward);
+        trial.flag[0] = i % 2;
+        add_reals(c, &trial, "d_x", i % 2 ? USE_INOUT : USE_OUT, 1, 2, rows, width, 0);
+        add_reals(c, &trial, "y", USE_IN, 0.3, 2, rows, width, 0);
+        add_reals(c, &trial, "d_y", USE_IN, 1, 2, rows, width, 0);
+        check_trial(c, &trial);
+        if (c->is_bench)
+            return;
+    }
+}
+
+const struct op_check layer_checks[] = {
+    OP(lstm_forward, check_lstm_forward),
+    OP(lstm_backward, check_lstm_backward),
+    OP(attention_softmax, check_attention),
+    OP(attention_softmax_backward, check_attention_backward),
+    OP(cross_entropy, check_cross_entropy),
+    OP(log_sum_exp, check_log_sum_exp),
+    OP(softmax, check_softmax),
+    OP(softmax_backward, check_softmax_backward),
+    {0},
+};

@@ -1,0 +1,143 @@
+/* test_ops [--backend NAME] [--threads N] [--only OP] [--seed N] [--bench] [--list]
+ *
+ * Checks with one thread and with N (2); --bench times with N.
+ *
+ * To add an operation: a check in the file of its family, with its line in the table there. */
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/op/op.h"
+
+static const struct op_check *const families[] = {element_checks, row_checks, product_checks,
+                                                  layer_checks, gate_checks};
+enum { N_FAMILIES = sizeof families / sizeof *families };
+
+/* Entries that every trial uses, so that no check of their own is needed. */
+static const size_t always_used[] = {
+    offsetof(struct backend_ops, close), offsetof(struct backend_ops, sync),
+    offsetof(struct backend_ops, weight_pack), offsetof(struct backend_ops, weight_free)};
+
+static bool is_covered(size_t offset)
+{
+    for (size_t i = 0; i < sizeof always_used / sizeof *always_used; i++)
+        if (always_used[i] == offset)
+            return true;
+    for (int f = 0; f < N_FAMILIES; f++)
+        for (const struct op_check *op = families[f]; op->name; op++)
+            if (op->offset == offset)
+                return true;
+    return false;
+}
+
+/* No entry of a table is missing, and each has a check. */
+static void check_table(struct checker *checker, const struct backend *backend)
+{
+    for (size_t at = offsetof(struct backend_ops, close); at < sizeof *backend->ops;
+         at += sizeof(void (*)(void))) {
+        void (*entry)(void);
+        memcpy(&entry, (const char *)backend->ops + at, sizeof entry);
+        report(checker, "table", entry != NULL, "%s: the entry at byte %zu is NULL",
+               backend->ops->name, at);
+        report(checker, "table", is_covered(at), "the entry at byte %zu has no check", at);
+    }
+}
+
+struct options {
+    const char *backend, *only;
+    uint64_t seed;
+    int n_threads;
+    bool is_bench, is_list;
+};
+
+static bool parse(struct options *options, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const bool has_value = i + 1 < argc;
+        if (strcmp(argv[i], "--bench") == 0)
+            options->is_bench = true;
+        else if (strcmp(argv[i], "--list") == 0)
+            options->is_list = true;
+        else if (strcmp(argv[i], "--backend") == 0 && has_value)
+            options->backend = argv[++i];
+        else if (strcmp(argv[i], "--only") == 0 && has_value)
+            options->only = argv[++i];
+        else if (strcmp(argv[i], "--seed") == 0 && has_value)
+            options->seed = strtoull(argv[++i], NULL, 0);
+        else if (strcmp(argv[i], "--threads") == 0 && has_value)
+            options->n_threads = atoi(argv[++i]);
+        else
+            return false;
+    }
+    return options->n_threads >= 1;
+}
+
+static bool open_all(struct checker *checker, const char *name, int n_threads)
+{
+    if (backend_open(&checker->ref, "ref", 1) != STATUS_OK ||
+        backend_open(&checker->ref64, "ref64", 1) != STATUS_OK)
+        return false;
+    for (; checker->n_handles < MAX_HANDLES; checker->n_handles++)
+        if (backend_open(&checker->handles[checker->n_handles], name,
+                         checker->n_handles == 0 ? 1 : n_threads) != STATUS_OK)
+            return false;
+    return true;
+}
+
+static void close_all(struct checker *checker)
+{
+    for (int i = 0; i < checker->n_handles; i++)
+        backend_close(&checker->handles[i]);
+    backend_close(&checker->ref);
+    backend_close(&checker->ref64);
+    arena_free(&checker->arena);
+}
+
+static void run_checks(struct checker *checker, const struct options *options)
+{
+    for (int f = 0; f < N_FAMILIES; f++)
+        for (const struct op_check *op = families[f]; op->name; op++) {
+            if (options->is_list) {
+                printf("%s\n", op->name);
+                continue;
+            }
+            if (options->only && strcmp(options->only, op->name) != 0) {
+                checker->n_skipped++;
+                continue;
+            }
+            for (int worst = 0; worst <= !checker->is_bench; worst++) {
+                checker->is_worst = worst;
+                op->check(checker);
+            }
+            checker->is_worst = false;
+        }
+    if (options->is_list || checker->is_bench)
+        return;
+    check_table(checker, &checker->ref);
+    check_table(checker, &checker->handles[0]);
+    if (!options->only || strcmp(options->only, "invariance") == 0)
+        check_invariance(checker);
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {.backend = "cpu", .seed = 1, .n_threads = 2};
+    if (!parse(&options, argc, argv)) {
+        fprintf(stderr, "usage: test_ops [--backend NAME] [--threads N] [--only OP] [--seed N] "
+                        "[--bench] [--list]\n");
+        return 2;
+    }
+    struct checker checker = {.seed = options.seed, .is_bench = options.is_bench};
+    const bool is_open = arena_init(&checker.arena, 0) == STATUS_OK &&
+                         open_all(&checker, options.backend, options.n_threads);
+    if (is_open)
+        run_checks(&checker, &options);
+    else
+        status_print();
+    close_all(&checker);
+    if (is_open && !options.is_list)
+        printf("%d passed, %d failed, %d skipped\n", checker.n_passed, checker.n_failed,
+               checker.n_skipped);
+    return is_open && checker.n_failed == 0 ? 0 : 1;
+}

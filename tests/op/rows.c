@@ -1,0 +1,254 @@
+/* Embeddings, gather and scatter, experts' dispatch and combination, the optimiser. */
+#include "tests/op/op.h"
+
+static void call_embed(struct backend *backend, struct tensor *t, struct weight *w,
+                       const struct trial *trial)
+{
+    (void)w;
+    backend->ops->embed(backend, &t[0], &t[1], &t[2], trial->real[0]);
+}
+
+static void check_embed(struct checker *c)
+{
+    for (int i = 0; i < N_ROW_COUNTS; i++) {
+        const int64_t rows = c->is_bench ? 1792 : row_counts[i];
+        const int64_t width = c->is_bench ? 256 : 37, n_words = c->is_bench ? 8192 : 50;
+        struct trial trial = trial_of(c, "embed", call_embed);
+        add_reals(c, &trial, "y", USE_OUT, 1, 2, rows, width, 0);
+        add_reals(c, &trial, "table", USE_IN, 1, 2, n_words, width, 0);
+        add_ints(c, &trial, "ids", USE_IN, n_words, 1, rows, 0);
+        trial.real[0] = i % 2 ? 1 : 16;
+        check_trial(c, &trial);
+        if (c->is_bench)
+            return;
+    }
+}
+
+static void call_embed_backward(struct backend *backend, struct tensor *t, struct weight *w,
+                                const struct trial *trial)
+{
+    (void)w;
+    backend->ops->embed_backward(backend, &t[0], &t[1], &t[2], trial->real[0]);
+}
+
+static void check_embed_backward(struct checker *c)
+{
+    for (int i = 0; i < N_ROW_COUNTS; i++) {
+        const int64_t rows = c->is_bench ? 1792 : row_counts[i];
+        const int64_t width = c->is_bench ? 256 : 37, n_words = c->is_bench ? 8192 : 50;
+        struct trial trial = trial_of(c, "embed_backward", call_embed_backward);
+        add_reals(c, &trial, "d_table", USE_INOUT, 1, 2, n_words, width, 0);
+        add_reals(c, &trial, "d_y", USE_IN, 1, 2, rows, width, 0);
+        add_ints(c, &trial, "ids", USE_IN, n_words, 1, rows, 0);
+        trial.real[0] = i % 2 ? 1 : 16;
+        check_trial(c, &trial);
+        if (c->is_bench)
+            return;
+    }
+}
+
+static void call_gather(struct backend *backend, struct tensor *t, struct weight *w,
+                        const struct trial *trial)
+{
+    (void)w;
+    backend->ops->gather_rows(backend, &t[0], &t[1], &t[2], trial->number[0]);
+}
+
+static void check_gather(struct checker *c)
+{
+    for (int i = 0; i < N_ROW_COUNTS; i++) {
+        const int64_t rows = c->is_bench ? 3584 : row_counts[i], width = c->is_bench ? 256 : 37;
+        struct trial trial = trial_of(c, "gather_rows", call_gather);
+        if (i % 3 == 2) {
+            add_ints(c, &trial, "y", USE_EXACT, 9, 2, rows, width);
+            add_ints(c, &trial, "x", USE_IN, 999, 2, 30, width);
+        } else {
+            add_reals(c, &trial, "y", USE_EXACT, 1, 2, rows, width, 0);
+            add_reals(c, &trial, "x", USE_IN, 1, 2, c->is_bench ? 1792 : 30, width, 0);
+        }
+        add_ints(c, &trial, "rows", USE_IN, c->is_bench ? 3584 : 30 * (1 + i % 2), 1, rows, 0);
+        trial.number[0] = c->is_bench ? 2 : 1 + i % 2;
+        check_trial(c, &trial);
+        if (c->is_bench)
+            return;
+    }
+}
+
+/* Different whole numbers below bound, in any order. */
+static void add_permutation(struct checker *c, struct trial *trial, const char *name, int rank,
+                            int64_t d0, int64_t d1, int64_t bound)
+{
+    const int64_t count = rank == 2 ? d0 * d1 : d0;
+    double *values = add_ints(c, trial, name, USE_IN, 1, rank, d0, d1);
+    double *all = arena_take(&c->arena, (size_t)bound * sizeof *all);
+    for (int64_t i = 0; i < bound; i++)
+        all[i] = (double)i;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t other = i + draw_below(c, bound - i);
+        values[i] = all[other];
+        all[other] = all[i];
+    }
+}
+
+static void call_scatter(struct backend *backend, struct tensor *t, struct weight *w,
+                         const struct trial *trial)
+{
+    (void)w, (void)trial;
+    backend->ops->scatter_rows(backend, &t[0], &t[1], &t[2]);
+}
+
+static void check_scatter(struct checker *c)
+{
+    for (int i = 0; i < N_ROW_COUNTS; i++) {
+        const int64_t rows = c->is_bench ? 1700 : row_counts[i], width = c->is_bench ? 256 : 37;
+        struct trial trial = trial_of(c, "scatter_rows", call_scatter);
+        add_reals(c, &trial, "y", USE_EXACT, 1, 2, rows + 5 * (i % 3), width, 0);
+        add_reals(c, &trial, "x", USE_IN, 1, 2, rows, width, 0);
+        add_permutation(c, &trial, "rows", 1, rows, 0, rows + 5 * (i % 3));
+        check_trial(c, &trial);
+        if (c->is_bench)
+            return;
+    }
+}
+
+/* -- experts -- */
+
+static void call_dispatch(struct backend *backend, struct tensor *t, struct weight *w,
+                          const struct trial *trial)
+{
+    (void)w, (void)trial;
+    backend->ops->dispatch(backend, &t[0], &t[1], &t[2], &t[3]);
+}
+
+static void check_dispatch(struct checker *c)
+{
+    for (int i = 0; i < N_ROW_COUNTS; i++) {
+        const int64_t rows = c->is_bench ? 1792 : row_counts[i], k = c->is_bench ? 2 : 1 + i % 4;
+        const int64_t n_experts = c->is_bench ? 16 : 1 + 5 * (i % 4);
+        struct trial trial = trial_of(c, "dispatch", call_dispatch);
+        add_ints(c, &trial, "order", USE_EXACT, 1, 1, rows * k, 0);
+        add_ints(c, &trial, "place", USE_EXACT, 1, 2, rows, k);
+        add_ints(c, &trial, "offsets", USE_EXACT, 1, 1, n_experts + 1, 0);
+        add_ints(c, &trial, "experts", USE_IN, n_experts, 2, rows, k);
+        check_trial(c, &trial);
+        if (c->is_bench)
+            return;
+    }
+}
+
+static void call_combine(struct backend *backend, struct tensor *t, struct weight *w,
+                         const struct trial *trial)
+{
+    (void)w, (void)trial;
+    backend->ops->combine(backend, &t[0], &t[1], given(&t[2]), &t[3]);
+}
+
+static void check_combine(struct checker *c)
+{
+    for (int i = 0; i < N_ROW_COUNTS; i++) {
+        const int64_t rows = c->is_bench ? 1792 : row_counts[i], k = c->is_bench ? 2 : 1 + i % 4;
+        const int64_t width = c->is_bench ? 256 : 37;
+        struct trial trial = trial_of(c, "combine", call_combine);
+        add_reals(c, &trial, "y", USE_OUT, 1, 2, rows, width, 0);
+        add_reals(c, &trial, "x", USE_IN, 1, 2, rows * k, width, 0);
+        add_reals(c, &trial, "weights", USE_IN, 1, 2, i % 3 == 1 ? -1 : rows, k, 0);
+        add_permutation(c, &trial, "place", 2, rows, k, rows * k);
+        check_trial(c, &trial);
+        if (c->is_bench)
+            return;
+    }
+}
+
+static void call_combine_backward(struct backend *backend, struct tensor *t, struct weight *w,
+                                  const struct trial *trial)
+{
+    (void)w, (void)trial;
+    backend->ops->combine_backward(backend, &t[0], &t[1], &t[2], &t[3], &t[4], &t[5]);
+}
+
+static void check_combine_backward(struct checker *c)
+{
+    for (int i = 0; i < N_ROW_COUNTS; i++) {
+        const int64_t rows = c->is_bench ? 1792 : row_counts[i], k = c->is_bench ? 2 : 1 + i % 4;
+        const int64_t width = c->is_bench ? 256 : 37;
+        struct trial trial = trial_of(c, "combine_backward", call_combine_backward);
+        add_reals(c, &trial, "d_x", USE_OUT, 1, 2, rows * k, width, 0);
+        add_reals(c, &trial, "d_weights", USE_OUT, 1, 2, rows, k, 0);
+        add_reals(c, &trial, "x", USE_IN, 1, 2, rows * k, width, 0);
+        add_reals(c, &trial, "weights", USE_IN, 1, 2, rows, k, 0);
+        add_permutation(c, &trial, "place", 2, rows, k, rows * k);
+        add_reals(c, &trial, "d_y", USE_IN, 1, 2, rows, width, 0);
+        check_trial(c, &trial);
+        if (c->is_bench)
+            return;
+    }
+}
+
+/* -- training -- */
+
+static void call_sum_squares(struct backend *backend, struct tensor *t, struct weight *w,
+                             const struct trial *trial)
+{
+    (void)w, (void)trial;
+    backend->ops->sum_squares(backend, &t[0], &t[1]);
+}
+
+static void check_sum_squares(struct checker *c)
+{
+    for (int i = 0; i < N_ROW_COUNTS; i++) {
+        struct trial trial = trial_of(c, "sum_squares", call_sum_squares);
+        add_reals(c, &trial, "sum", USE_INOUT, 1, 1, 1, 0, 0)[0] = 0.25;
+        add_reals(c, &trial, "x", USE_IN, 1, 2, c->is_bench ? 10000 : row_counts[i],
+                  c->is_bench ? 1000 : 77, 0);
+        check_trial(c, &trial);
+        if (c->is_bench)
+            return;
+    }
+}
+
+static void call_adam(struct backend *backend, struct tensor *t, struct weight *w,
+                      const struct trial *trial)
+{
+    (void)w;
+    const struct adam adam = {.learning_rate = trial->real[0],
+                              .beta1 = 0.9,
+                              .beta2 = trial->real[1],
+                              .epsilon = 1e-8,
+                              .step = trial->number[0],
+                              .gradient_scale = trial->real[2]};
+    backend->ops->adam_step(backend, &t[0], &t[1], &t[2], &t[3], &adam);
+}
+
+static void check_adam(struct checker *c)
+{
+    for (int i = 0; i < N_ROW_COUNTS; i++) {
+        const int64_t rows = c->is_bench ? 10000 : row_counts[i], width = c->is_bench ? 1000 : 77;
+        struct trial trial = trial_of(c, "adam_step", call_adam);
+        add_reals(c, &trial, "value", USE_INOUT, 1, 2, rows, width, 0);
+        add_reals(c, &trial, "first", USE_INOUT, i ? 0.1 : 0, 2, rows, width, 0);
+        double *second = add_reals(c, &trial, "second", USE_INOUT, i ? 1 : 0, 2, rows, width, 0);
+        for (int64_t n = 0; n < rows * width; n++)
+            second[n] = (float)(0.01 * second[n] * second[n]);
+        add_reals(c, &trial, "gradient", USE_IN, 1, 2, rows, width, 0);
+        trial.real[0] = 0.001 * (i + 1);
+        trial.real[1] = i % 2 ? 0.999 : 0.98;
+        trial.real[2] = i % 3 ? 1 : 0.125;
+        trial.number[0] = 1 + i * 100;
+        check_trial(c, &trial);
+        if (c->is_bench)
+            return;
+    }
+}
+
+const struct op_check row_checks[] = {
+    OP(embed, check_embed),
+    OP(embed_backward, check_embed_backward),
+    OP(gather_rows, check_gather),
+    OP(scatter_rows, check_scatter),
+    OP(dispatch, check_dispatch),
+    OP(combine, check_combine),
+    OP(combine_backward, check_combine_backward),
+    OP(sum_squares, check_sum_squares),
+    OP(adam_step, check_adam),
+    {0},
+};

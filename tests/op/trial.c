@@ -1,0 +1,411 @@
+/* Running one call on several backends, comparing and timing. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "tests/op/op.h"
+
+enum { GUARD_BYTES = 64, GUARD = 0xA5 };
+
+const int64_t row_counts[N_ROW_COUNTS] = {0, 1, 3, 7, 17, 64, 65, 255, 1000};
+
+/* -- drawing -- */
+
+double draw_normal(struct checker *checker)
+{
+    const struct random_key key = {.seed = checker->seed};
+    const struct random_words words = random_philox(key, 0, checker->n_drawn++);
+    double normal[2];
+    random_normal_pair(words.word[0], words.word[1], normal);
+    return (float)normal[0];
+}
+
+int64_t draw_below(struct checker *checker, int64_t bound)
+{
+    const struct random_key key = {.seed = checker->seed};
+    const struct random_words words = random_philox(key, 1, checker->n_drawn++);
+    return (int64_t)random_below(words.word[0], words.word[1], (uint64_t)bound);
+}
+
+/* -- building -- */
+
+struct trial trial_of(const struct checker *checker, const char *op,
+                      void (*call)(struct backend *, struct tensor *, struct weight *,
+                                   const struct trial *))
+{
+    return (struct trial){.op = op,
+                          .call = call,
+                          .key = {.seed = 0x123456789abcdef, .step = 7, .stream = 3},
+                          .mark = arena_mark(&checker->arena)};
+}
+
+static int64_t operand_count(const struct operand *operand)
+{
+    int64_t count = operand->rank > 0;
+    for (int i = 0; i < operand->rank; i++)
+        count *= operand->dim[i];
+    return count;
+}
+
+static struct operand *add(struct checker *checker, struct trial *trial, struct operand operand)
+{
+    CHECK(trial->n_operands < MAX_OPERANDS, "too many operands");
+    if (operand.rank > 0 && operand.dim[0] < 0)
+        operand.rank = 0;
+    operand.values = arena_take_zeroed(&checker->arena,
+                                       (size_t)operand_count(&operand) * sizeof(double));
+    trial->operands[trial->n_operands] = operand;
+    return &trial->operands[trial->n_operands++];
+}
+
+double *add_reals(struct checker *checker, struct trial *trial, const char *name, enum use use,
+                  double scale, int rank, int64_t d0, int64_t d1, int64_t d2)
+{
+    const struct operand *operand = add(
+        checker, trial,
+        (struct operand){name, use, DTYPE_F32, rank, {d0, d1, d2}, .values = NULL});
+    const int64_t count = operand_count(operand);
+    for (int64_t i = 0; scale != 0 && i < count; i++)
+        operand->values[i] = (float)(scale * draw_normal(checker));
+    /* Large numbers of both signs, equal ones, and zero. */
+    static const double extreme[] = {60, -60, 20, 20, 20, -20, 0, 0, 1e-6, -1e-6, 8, 8};
+    for (int64_t i = 0; checker->is_worst && scale != 0 && i < count && i < 12; i++)
+        operand->values[i] = (float)(scale * extreme[i]);
+    return operand->values;
+}
+
+double *add_ints(struct checker *checker, struct trial *trial, const char *name, enum use use,
+                 int64_t bound, int rank, int64_t d0, int64_t d1)
+{
+    const struct operand *operand =
+        add(checker, trial,
+            (struct operand){name, use, DTYPE_I32, rank, {d0, d1}, .values = NULL});
+    for (int64_t i = 0; i < operand_count(operand); i++)
+        operand->values[i] = (double)draw_below(checker, bound);
+    return operand->values;
+}
+
+double *add_weight(struct checker *checker, struct trial *trial, const char *name, int rank,
+                   int64_t d0, int64_t d1, int64_t d2)
+{
+    const bool was_worst = checker->is_worst;
+    checker->is_worst = false;
+    double *values = add_reals(checker, trial, name, USE_IN, 0.1, rank, d0, d1, d2);
+    checker->is_worst = was_worst;
+    trial->operands[trial->n_operands - 1].is_weight = true;
+    return values;
+}
+
+double *add_lengths(struct checker *checker, struct trial *trial, int64_t count, int64_t longest,
+                    bool descending)
+{
+    double *values = add_ints(checker, trial, "lengths", USE_IN, longest, 1, count, 0);
+    for (int64_t i = 0; i < count; i++)
+        values[i] += 1;
+    if (count > 0)
+        values[0] = (double)longest;
+    for (int64_t i = 1; descending && i < count; i++) {
+        const double value = values[i];
+        int64_t at = i;
+        for (; at > 0 && values[at - 1] < value; at--)
+            values[at] = values[at - 1];
+        values[at] = value;
+    }
+    return values;
+}
+
+double *add_offsets(struct checker *checker, struct trial *trial, int64_t n_groups, int64_t n_rows)
+{
+    double *values = add_ints(checker, trial, "offsets", USE_IN, 1, 1, n_groups + 1, 0);
+    /* Every row draws the better of two groups: some are crowded, and with few rows some empty. */
+    for (int64_t n = 0; n < n_rows; n++) {
+        const int64_t a = draw_below(checker, n_groups), b = draw_below(checker, n_groups);
+        values[(a < b ? a : b) + 1] += 1;
+    }
+    for (int64_t g = 0; g < n_groups; g++)
+        values[g + 1] += values[g];
+    return values;
+}
+
+const struct tensor *given(const struct tensor *tensor)
+{
+    return tensor->rank ? tensor : NULL;
+}
+
+/* -- running -- */
+
+static char *guard_of(const struct tensor *tensor, int side)
+{
+    const size_t size = (size_t)tensor_count(tensor) * dtype_size(tensor->dtype);
+    return (char *)tensor->data + (side == 0 ? -(int64_t)GUARD_BYTES : (int64_t)size);
+}
+
+static double tensor_get(const struct tensor *tensor, int64_t i)
+{
+    if (tensor->dtype == DTYPE_I32)
+        return ((const int32_t *)tensor->data)[i];
+    if (tensor->dtype == DTYPE_F64)
+        return ((const double *)tensor->data)[i];
+    return (double)((const float *)tensor->data)[i];
+}
+
+static void tensor_set(const struct tensor *tensor, int64_t i, double value)
+{
+    if (tensor->dtype == DTYPE_I32)
+        ((int32_t *)tensor->data)[i] = (int32_t)value;
+    else if (tensor->dtype == DTYPE_F64)
+        ((double *)tensor->data)[i] = value;
+    else
+        ((float *)tensor->data)[i] = (float)value;
+}
+
+/* The operand in a backend's type, between guards; what is only written starts as NaN. */
+static struct tensor place_operand(struct checker *checker, const struct backend *backend,
+                                   const struct operand *operand)
+{
+    struct tensor tensor = {.rank = operand->rank};
+    if (operand->rank == 0)
+        return tensor;
+    tensor.dtype = operand->dtype == DTYPE_I32 ? DTYPE_I32 : backend->real;
+    memcpy(tensor.dim, operand->dim, sizeof tensor.dim);
+    const int64_t count = tensor_count(&tensor);
+    const size_t size = (size_t)count * dtype_size(tensor.dtype);
+    char *memory = arena_take(&checker->arena, size + 2 * GUARD_BYTES);
+    memset(memory, GUARD, size + 2 * GUARD_BYTES);
+    tensor.data = memory + GUARD_BYTES;
+    const bool is_unknown = operand->use == USE_OUT || operand->use == USE_EXACT;
+    for (int64_t i = 0; i < count; i++)
+        tensor_set(&tensor, i,
+                   is_unknown && operand->dtype != DTYPE_I32 ? NAN : operand->values[i]);
+    return tensor;
+}
+
+/* All operands of a trial on one backend. */
+struct placed {
+    struct tensor tensors[MAX_OPERANDS];
+    struct weight weights[MAX_OPERANDS];
+};
+
+static struct placed place(struct checker *checker, struct backend *backend,
+                           const struct trial *trial)
+{
+    struct placed placed = {0};
+    for (int i = 0; i < trial->n_operands; i++) {
+        placed.tensors[i] = place_operand(checker, backend, &trial->operands[i]);
+        if (!trial->operands[i].is_weight)
+            continue;
+        placed.weights[i].value = placed.tensors[i];
+        backend->ops->weight_pack(backend, &placed.weights[i], PACK_PLAIN | PACK_TRANSPOSED);
+    }
+    return placed;
+}
+
+static void release(struct backend *backend, const struct trial *trial, struct placed *placed)
+{
+    for (int i = 0; i < trial->n_operands; i++)
+        if (trial->operands[i].is_weight)
+            backend->ops->weight_free(backend, &placed->weights[i]);
+}
+
+/* Places, calls and syncs. */
+static struct placed run(struct checker *checker, struct backend *backend,
+                         const struct trial *trial)
+{
+    struct placed placed = place(checker, backend, trial);
+    trial->call(backend, placed.tensors, placed.weights, trial);
+    if (backend_sync(backend) != STATUS_OK)
+        report(checker, trial->op, false, "%s", status_message());
+    release(backend, trial, &placed);
+    return placed;
+}
+
+void run_trial(struct checker *checker, struct backend *backend, struct trial *trial)
+{
+    const struct placed placed = run(checker, backend, trial);
+    for (int i = 0; i < trial->n_operands; i++)
+        for (int64_t n = 0; n < tensor_count(&placed.tensors[i]); n++)
+            trial->operands[i].values[n] = tensor_get(&placed.tensors[i], n);
+}
+
+struct tensor outcome_of(struct checker *checker, struct backend *backend,
+                         const struct trial *trial, int index)
+{
+    return run(checker, backend, trial).tensors[index];
+}
+
+/* -- comparing -- */
+
+void report(struct checker *checker, const char *op, bool is_passed, const char *format, ...)
+{
+    if (is_passed) {
+        checker->n_passed++;
+        return;
+    }
+    checker->n_failed++;
+    printf("FAILED %s (seed %llu): ", op, (unsigned long long)checker->seed);
+    va_list arguments;
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    printf("\n");
+}
+
+/* The shapes of all operands, for a report. */
+static const char *shapes_of(const struct trial *trial)
+{
+    static char text[512];
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < trial->n_operands && used < sizeof text - 80; i++) {
+        const struct operand *o = &trial->operands[i];
+        used += (size_t)snprintf(text + used, sizeof text - used, " %s[", o->name);
+        for (int d = 0; d < o->rank; d++)
+            used += (size_t)snprintf(text + used, sizeof text - used, d ? ",%lld" : "%lld",
+                                     (long long)o->dim[d]);
+        used += (size_t)snprintf(text + used, sizeof text - used, "]");
+    }
+    return text;
+}
+
+static bool guards_hold(const struct tensor *tensor)
+{
+    for (int side = 0; side < 2; side++)
+        for (int i = 0; i < GUARD_BYTES; i++)
+            if ((unsigned char)guard_of(tensor, side)[i] != GUARD)
+                return false;
+    return true;
+}
+
+/* How far two outcomes are apart, and where most. */
+struct distance {
+    double nmse;  /* sum of squared errors over that of the wanted numbers */
+    double worst; /* largest error over the wanted numbers' rms, or its own number if larger */
+    int64_t at;   /* of the worst; -1: equal */
+};
+
+/* What f32 cannot hold any more counts as zero. */
+static double representable(double value)
+{
+    return fabs(value) < 1e-37 ? 0 : value;
+}
+
+static double rms_of(const struct tensor *tensor)
+{
+    const int64_t count = tensor_count(tensor);
+    double squares = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const double value = tensor_get(tensor, i);
+        squares += isfinite(value) ? value * value : 0;
+    }
+    return count > 0 ? sqrt(squares / (double)count) : 0;
+}
+
+static struct distance measure(const struct tensor *got, const struct tensor *wanted)
+{
+    struct distance distance = {.at = -1};
+    const double rms = rms_of(wanted);
+    const int64_t count = tensor_count(wanted);
+    double errors = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const double g = tensor_get(got, i), w = tensor_get(wanted, i);
+        if (representable(g) == representable(w) || (isnan(g) && isnan(w)))
+            continue;
+        const double error = isfinite(g) && isfinite(w) ? fabs(g - w) : INFINITY;
+        const double relative = error / ((fabs(w) > rms ? fabs(w) : rms) + 1e-300);
+        errors += error * error;
+        if (distance.at < 0 || relative > distance.worst || isnan(relative)) {
+            distance.at = i;
+            distance.worst = isnan(relative) ? INFINITY : relative;
+        }
+    }
+    if (distance.at >= 0)
+        distance.nmse = errors / (rms * rms * (double)count + 1e-300);
+    return distance;
+}
+
+static void compare_operand(struct checker *checker, const struct trial *trial, int index,
+                            const struct tensor *got, const struct tensor *wanted, const char *who)
+{
+    const struct operand *operand = &trial->operands[index];
+    if (!guards_hold(got)) {
+        report(checker, trial->op, false, "%s writes outside of %s;%s", who, operand->name,
+               shapes_of(trial));
+        return;
+    }
+    if (operand->use == USE_SCRATCH)
+        return;
+    const struct distance d = measure(got, wanted);
+    const bool is_exact =
+        operand->use == USE_IN || operand->use == USE_EXACT || operand->dtype == DTYPE_I32;
+    const bool is_passed = is_exact ? d.at < 0 : d.nmse <= 1e-11 && d.worst <= 2e-5;
+    if (is_passed)
+        return;
+    report(checker, trial->op, false,
+           "%s %s[%lld] = %.9g, wanted %.9g; nmse %.2g, worst %.2g;%s", who,
+           operand->name, (long long)d.at, tensor_get(got, d.at), tensor_get(wanted, d.at), d.nmse,
+           d.worst, shapes_of(trial));
+}
+
+static void compare(struct checker *checker, struct backend *backend, const struct trial *trial,
+                    const struct placed *wanted)
+{
+    char who[64];
+    snprintf(who, sizeof who, "%s with %d thread%s:", backend->ops->name, backend->n_threads,
+             backend->n_threads == 1 ? "" : "s");
+    const int before = checker->n_failed;
+    const struct placed got = run(checker, backend, trial);
+    for (int i = 0; i < trial->n_operands; i++)
+        if (trial->operands[i].rank)
+            compare_operand(checker, trial, i, &got.tensors[i], &wanted->tensors[i], who);
+    if (checker->n_failed == before)
+        report(checker, trial->op, true, " ");
+}
+
+/* -- timing -- */
+
+/* Prints the best wall time, and the processor time of the same threads, which a busy machine
+ * disturbs less. */
+static void time_trial(struct checker *checker, struct backend *backend, const struct trial *trial)
+{
+    struct placed placed = place(checker, backend, trial);
+    double best = INFINITY, best_cpu = INFINITY, total = 0;
+    for (int i = 0; i < 3 || (i < 200 && total < 0.3); i++) {
+        const double start = clock_seconds(), cpu_start = clock_cpu_seconds();
+        trial->call(backend, placed.tensors, placed.weights, trial);
+        if (backend_sync(backend) != STATUS_OK)
+            report(checker, trial->op, false, "%s", status_message());
+        const double seconds = clock_seconds() - start;
+        const double cpu_seconds = (clock_cpu_seconds() - cpu_start) / backend->n_threads;
+        total += seconds;
+        best = seconds < best ? seconds : best;
+        best_cpu = cpu_seconds < best_cpu ? cpu_seconds : best_cpu;
+    }
+    double bytes = 0;
+    for (int i = 0; i < trial->n_operands; i++)
+        bytes += (double)tensor_count(&placed.tensors[i]) * 4;
+    release(backend, trial, &placed);
+    const double work = trial->work > 0 ? trial->work : bytes;
+    printf("%-24s %d threads %9.3f ms (cpu %9.3f) %8.1f %s %s\n", trial->op, backend->n_threads,
+           best * 1e3, best_cpu * 1e3, work / best * 1e-9, trial->work > 0 ? "GF/s" : "GB/s",
+           shapes_of(trial));
+}
+
+void check_trial(struct checker *checker, const struct trial *trial)
+{
+    if (checker->is_bench) {
+        time_trial(checker, &checker->handles[checker->n_handles - 1], trial);
+        arena_release(&checker->arena, trial->mark);
+        return;
+    }
+    const struct placed wanted = run(checker, &checker->ref, trial);
+    for (int i = 0; i < checker->n_handles; i++)
+        compare(checker, &checker->handles[i], trial, &wanted);
+    const struct placed exact = run(checker, &checker->ref64, trial);
+    for (int i = 0; i < trial->n_operands; i++)
+        if (trial->operands[i].rank)
+            compare_operand(checker, trial, i, &wanted.tensors[i], &exact.tensors[i],
+                            "ref against ref64:");
+    arena_release(&checker->arena, trial->mark);
+}
