@@ -1,0 +1,113 @@
+/* BLEU (Papineni et al. 2002) of a corpus, number for number as sacreBLEU 2.6.0 computes it and
+ * byte for byte as it prints it.
+ *
+ * Segments are counted one by one, counts are added up, and a score is computed from the sum; only
+ * the counts of a corpus are ever in memory. */
+#ifndef MIXT_TEXT_BLEU_H
+#define MIXT_TEXT_BLEU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+
+enum { BLEU_ORDER = 4 }; /* longest n-gram */
+
+/* The version of sacreBLEU whose numbers these are. */
+extern const char bleu_compatible_version[];
+
+enum bleu_tokenizer {
+    BLEU_TOKENIZER_13A, /* text/tokenizer_13a.h */
+    BLEU_TOKENIZER_NONE /* white space only */
+};
+
+/* What stands in for a precision of 0 (Chen and Cherry 2014, methods 1 to 3). */
+enum bleu_smoothing {
+    BLEU_SMOOTHING_EXP,   /* 1/2, 1/4, ... of one n-gram: the first zero, the second, ... */
+    BLEU_SMOOTHING_FLOOR, /* `value` of one n-gram; sacreBLEU's default is 0.1 */
+    BLEU_SMOOTHING_ADD_K, /* adds `value` to counts and totals above one word; default 1 */
+    BLEU_SMOOTHING_NONE
+};
+
+struct bleu_config {
+    enum bleu_tokenizer tokenizer;
+    enum bleu_smoothing smoothing;
+    double smoothing_value;  /* >= 0; of floor and add-k only */
+    bool is_lowercase;       /* compare in lower case, by Unicode's rules without a language */
+    bool is_effective_order; /* leave out orders no n-gram of which exists; for single segments */
+};
+
+/* 13a, exp, mixed case: what a published BLEU means. */
+struct bleu_config bleu_config_default(void);
+
+/* sacreBLEU's value for a smoothing that wants one: 0.1 or 1; 0 for the others. */
+double bleu_default_smoothing_value(enum bleu_smoothing smoothing);
+
+/* Counts of a segment, or of segments added up; a zeroed one is that of no segment. */
+struct bleu_stats {
+    int64_t hypothesis_length; /* tokens */
+    int64_t reference_length;  /* tokens of the reference nearest in length; of two, the shorter */
+    int64_t correct[BLEU_ORDER]; /* n-grams found, each as often as in one reference at most */
+    int64_t total[BLEU_ORDER];   /* n-grams of the hypothesis */
+};
+
+void bleu_add(struct bleu_stats *sum, const struct bleu_stats *segment);
+
+/* A text to compare: valid UTF-8 without a line end, borrowed; NUL is a character like others. */
+struct bleu_text {
+    const char *bytes;
+    size_t size;
+};
+
+struct bleu_counter; /* working memory for counting; not to be used by two threads at once */
+
+/* Makes a counter for the tokenizer and case of config. On error *counter is NULL: STATUS_MEMORY,
+ * or STATUS_FAILED when the tables of lower case cannot be loaded. */
+enum status bleu_counter_open(struct bleu_counter **counter,
+                              const struct bleu_config *config) STATUS_CHECKED;
+
+/* NULL is allowed. */
+void bleu_counter_close(struct bleu_counter *counter);
+
+/* Counts one segment against its references.
+ *
+ * references  in   [n_references]  at least one; an empty one counts as a reference of no words
+ * stats       out  overwritten
+ *
+ * STATUS_MEMORY; STATUS_DATA for a text over 2^28 bytes. */
+enum status bleu_count(struct bleu_counter *counter, struct bleu_text hypothesis,
+                       const struct bleu_text *references, size_t n_references,
+                       struct bleu_stats *stats) STATUS_CHECKED;
+
+struct bleu_score {
+    double score;                  /* 0..100, up to rounding in the last place */
+    double precisions[BLEU_ORDER]; /* percent, after smoothing */
+    double brevity_penalty;        /* 0..1 */
+    double ratio;                  /* hypothesis to reference length; 0 without a reference */
+    int64_t hypothesis_length;
+    int64_t reference_length;
+};
+
+/* Computes the score of counts; a corpus without any common word scores 0 without smoothing. */
+struct bleu_score bleu_compute(const struct bleu_stats *stats, const struct bleu_config *config);
+
+/* Appends "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0", or with is_short
+ * "#:1|c:mixed|e:no|tok:13a|s:exp|v:2.6.0". STATUS_MEMORY. */
+enum status bleu_append_signature(struct buffer *buffer, const struct bleu_config *config,
+                                  size_t n_references, bool is_short) STATUS_CHECKED;
+
+/* Appends "BLEU|SIGNATURE = 31.4 63.1/37.8/24.6/16.4 (BP = ...)" without a line end; decimals is
+ * that of the score, 0..100. STATUS_MEMORY. */
+enum status bleu_append_text(struct buffer *buffer, const struct bleu_score *score,
+                             const char *signature, int decimals) STATUS_CHECKED;
+
+/* The same as a JSON object of several lines; wants the long signature. STATUS_MEMORY. */
+enum status bleu_append_json(struct buffer *buffer, const struct bleu_score *score,
+                             const char *signature, int decimals) STATUS_CHECKED;
+
+/* Appends a finite number as Python prints it: the fewest digits that read back as the same number,
+ * "100.0", "1e-05". STATUS_MEMORY. */
+enum status bleu_append_number(struct buffer *buffer, double number) STATUS_CHECKED;
+
+#endif

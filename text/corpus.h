@@ -1,0 +1,92 @@
+/* A parallel corpus as piece ids, and the order in which an epoch goes through it. */
+#ifndef MIXT_TEXT_CORPUS_H
+#define MIXT_TEXT_CORPUS_H
+
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "text/batch.h"
+#include "text/ids.h"
+#include "text/lines.h"
+#include "text/sentencepiece.h"
+
+enum {
+    CORPUS_MAX_LEN = (1 << 20) - 2,  /* largest max_len: lengths are sort keys of 20 bits */
+    CORPUS_MAX_LINE_BYTES = 1 << 20, /* a longer line is too long, whatever its pieces */
+};
+
+struct corpus_options {
+    const char *const *sources; /* [n_files] paths; file i of both sides is line-parallel */
+    const char *const *targets; /* [n_files] */
+    size_t n_files;
+    const struct subword *source_subword; /* each has an eos, the target one also a bos */
+    const struct subword *target_subword; /* may be the same */
+    int64_t max_len;                      /* pieces a side, without eos; 1..CORPUS_MAX_LEN */
+    int threads;                          /* for encoding, 1 or more; no influence on the result */
+    double sampling; /* alpha of subword_sample() (all segmentations), a new cut for each seed; 0:
+                      * the one best cut */
+    uint64_t seed;   /* of the sampling */
+};
+
+/* What corpus_load() met. Line numbers run on over all files. */
+struct corpus_report {
+    int64_t lines;               /* pairs read */
+    struct lines_tally empty;    /* pairs left out: a side without a piece */
+    struct lines_tally too_long; /* pairs left out: a side over max_len */
+    int64_t source_unknown;      /* unknown pieces of the pairs that were kept */
+    int64_t target_unknown;
+    struct buffer repairs; /* lines_describe() of each repaired file, a line each; owned */
+};
+
+/* Zeroed is empty. */
+struct corpus {
+    int64_t n_pairs;
+    struct ids sources;     /* ids of all pairs, one after another, each sentence with its eos */
+    struct ids targets;     /* likewise */
+    int64_t *source_starts; /* [n_pairs + 1] where pair i begins in sources; the last is the end */
+    int64_t *target_starts; /* [n_pairs + 1] */
+    int64_t pairs_capacity;
+    int32_t bos;        /* of the target model */
+    uint64_t text_hash; /* of all lines read, whatever became of them */
+    struct corpus_report report;
+};
+
+/* Reads, encodes and keeps all pairs that are neither empty nor too long.
+ *
+ * STATUS_DATA when two files have different numbers of lines (both are counted to the end) and when
+ * no pair is left; STATUS_CONFIG for a model without eos or bos; STATUS_IO, STATUS_FORMAT,
+ * STATUS_MEMORY. On error the corpus is empty. */
+enum status corpus_load(struct corpus *corpus, const struct corpus_options *options) STATUS_CHECKED;
+
+/* Gives the memory back and zeroes the corpus. */
+void corpus_free(struct corpus *corpus);
+
+/* Lengths of pair i in pieces, eos included. */
+int64_t corpus_source_length(const struct corpus *corpus, int64_t pair);
+int64_t corpus_target_length(const struct corpus *corpus, int64_t pair);
+
+/* The batches of one epoch. Zeroed is empty. */
+struct epoch_plan {
+    int64_t n_batches;
+    int64_t *starts; /* [n_batches + 1] where batch i begins in pairs; the last is the end */
+    int32_t *pairs;  /* [n_pairs] every pair once; within a batch longest source first */
+};
+
+/* Plans an epoch: shuffles, sorts by (target length, source length) inside windows (of the whole
+ * corpus below a million pairs, else of 262,144), cuts batches of at most max_tokens padded tokens
+ * on the longer side (B * max(S, T), but one pair at least), and shuffles the batches.
+ *
+ * A pure function of its arguments, so (epoch, batch) is all that an exact continuation needs.
+ * plan is overwritten: free it before. STATUS_MEMORY, with the plan empty. */
+enum status epoch_plan_make(struct epoch_plan *plan, const struct corpus *corpus, uint64_t seed,
+                            uint32_t epoch, int64_t max_tokens) STATUS_CHECKED;
+
+void epoch_plan_free(struct epoch_plan *plan);
+
+/* Fills batch with batch number `index` of the plan; first_sentence is the place of its first
+ * sentence in the whole update. STATUS_MEMORY. */
+enum status epoch_plan_batch(const struct epoch_plan *plan, const struct corpus *corpus,
+                             int64_t index, int64_t first_sentence,
+                             struct batch *batch) STATUS_CHECKED;
+
+#endif

@@ -1,0 +1,184 @@
+/* The order of an epoch (declared in text/corpus.h). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "text/corpus.h"
+
+enum {
+    WHOLE_CORPUS_PAIRS = 1 << 20,
+    WINDOW_PAIRS = 1 << 18,
+    LENGTH_BITS = 20,
+    PLACE_BITS = 24 /* of a place inside a window */
+};
+
+/* Streams of random numbers (random_key.stream). */
+enum { STREAM_PAIRS = 0x50414952, STREAM_BATCHES = 0x42415443 };
+
+/* A whole number in 0..bound-1. */
+static int64_t draw(struct random_key key, int64_t number, int64_t bound)
+{
+    const struct random_words words =
+        random_philox(key, (uint32_t)number, (uint32_t)((uint64_t)number >> 32));
+    return (int64_t)random_below(words.word[0], words.word[1], (uint64_t)bound);
+}
+
+static void shuffle_pairs(int32_t *pairs, int64_t n, struct random_key key)
+{
+    for (int64_t i = n - 1; i > 0; i--) {
+        const int64_t other = draw(key, i, i + 1);
+        const int32_t kept = pairs[i];
+        pairs[i] = pairs[other];
+        pairs[other] = kept;
+    }
+}
+
+static int compare_keys(const void *left, const void *right)
+{
+    const uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
+/* Sorts a window by (target length, source length); equal pairs keep their shuffled order. keys and
+ * sorted have room for the window. */
+static void sort_window(const struct corpus *corpus, int32_t *pairs, int64_t n, uint64_t *keys,
+                        int32_t *sorted)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const uint64_t target = (uint64_t)corpus_target_length(corpus, pairs[i]);
+        const uint64_t source = (uint64_t)corpus_source_length(corpus, pairs[i]);
+        keys[i] = target << (LENGTH_BITS + PLACE_BITS) | source << PLACE_BITS | (uint64_t)i;
+    }
+    qsort(keys, (size_t)n, sizeof *keys, compare_keys);
+    for (int64_t i = 0; i < n; i++)
+        sorted[i] = pairs[keys[i] & ((UINT64_C(1) << PLACE_BITS) - 1)];
+    memcpy(pairs, sorted, (size_t)n * sizeof *pairs);
+}
+
+static int64_t longer(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Writes where each batch begins, and the end, to starts; returns how many batches. */
+static int64_t cut_batches(const struct corpus *corpus, const int32_t *pairs, int64_t max_tokens,
+                           int64_t *starts)
+{
+    int64_t n_batches = 0, first = 0, longest = 0;
+    for (int64_t i = 0; i < corpus->n_pairs; i++) {
+        const int64_t length =
+            longer(corpus_source_length(corpus, pairs[i]), corpus_target_length(corpus, pairs[i]));
+        longest = longer(longest, length);
+        if (i > first && longest > max_tokens / (i - first + 1)) {
+            starts[n_batches++] = first;
+            first = i;
+            longest = length;
+        }
+    }
+    if (corpus->n_pairs)
+        starts[n_batches++] = first;
+    starts[n_batches] = corpus->n_pairs;
+    return n_batches;
+}
+
+/* Copies a batch with the longest source first; equal lengths keep their order. */
+static void copy_batch(const struct corpus *corpus, const int32_t *from, int64_t n, int32_t *to,
+                       uint64_t *keys)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const uint64_t length = (uint64_t)corpus_source_length(corpus, from[i]);
+        keys[i] = ((UINT64_C(1) << LENGTH_BITS) - length) << 32 | (uint64_t)i;
+    }
+    qsort(keys, (size_t)n, sizeof *keys, compare_keys);
+    for (int64_t i = 0; i < n; i++)
+        to[i] = from[keys[i] & UINT32_MAX];
+}
+
+/* Puts the batches of pairs into plan in a shuffled order. */
+static void shuffle_batches(struct epoch_plan *plan, const struct corpus *corpus,
+                            const int32_t *pairs, const int64_t *starts, int32_t *order,
+                            uint64_t *keys, struct random_key key)
+{
+    for (int64_t i = 0; i < plan->n_batches; i++)
+        order[i] = (int32_t)i;
+    shuffle_pairs(order, plan->n_batches, key);
+    int64_t end = 0;
+    for (int64_t i = 0; i < plan->n_batches; i++) {
+        const int64_t first = starts[order[i]];
+        const int64_t n = starts[order[i] + 1] - first;
+        plan->starts[i] = end;
+        copy_batch(corpus, pairs + first, n, plan->pairs + end, keys);
+        end += n;
+    }
+    plan->starts[plan->n_batches] = end;
+}
+
+enum status epoch_plan_make(struct epoch_plan *plan, const struct corpus *corpus, uint64_t seed,
+                            uint32_t epoch, int64_t max_tokens)
+{
+    CHECK(max_tokens >= 1, "max_tokens %lld", (long long)max_tokens);
+    const int64_t n = corpus->n_pairs;
+    const size_t room = (size_t)n + 1;
+    *plan = (struct epoch_plan){0};
+    enum status status = STATUS_OK;
+    int32_t *pairs = calloc(room, sizeof *pairs);
+    int32_t *order = calloc(room, sizeof *order);
+    int64_t *starts = calloc(room, sizeof *starts);
+    uint64_t *keys = calloc(room, sizeof *keys);
+    plan->pairs = calloc(room, sizeof *plan->pairs);
+    if (!pairs || !order || !starts || !keys || !plan->pairs) {
+        status =
+            status_set(STATUS_MEMORY, "no memory to plan an epoch of %lld pairs", (long long)n);
+        goto done;
+    }
+    for (int64_t i = 0; i < n; i++)
+        pairs[i] = (int32_t)i;
+    shuffle_pairs(pairs, n, (struct random_key){seed, epoch, STREAM_PAIRS});
+    const int64_t window = n < WHOLE_CORPUS_PAIRS ? longer(n, 1) : WINDOW_PAIRS;
+    for (int64_t first = 0; first < n; first += window) {
+        const int64_t size = n - first < window ? n - first : window;
+        sort_window(corpus, pairs + first, size, keys, order);
+    }
+    plan->n_batches = cut_batches(corpus, pairs, max_tokens, starts);
+    plan->starts = calloc((size_t)plan->n_batches + 1, sizeof *plan->starts);
+    if (!plan->starts) {
+        status =
+            status_set(STATUS_MEMORY, "no memory to plan an epoch of %lld pairs", (long long)n);
+        goto done;
+    }
+    shuffle_batches(plan, corpus, pairs, starts, order, keys,
+                    (struct random_key){seed, epoch, STREAM_BATCHES});
+done:
+    free(pairs);
+    free(order);
+    free(starts);
+    free(keys);
+    if (status < 0)
+        epoch_plan_free(plan);
+    return status;
+}
+
+void epoch_plan_free(struct epoch_plan *plan)
+{
+    free(plan->starts);
+    free(plan->pairs);
+    *plan = (struct epoch_plan){0};
+}
+
+enum status epoch_plan_batch(const struct epoch_plan *plan, const struct corpus *corpus,
+                             int64_t index, int64_t first_sentence, struct batch *batch)
+{
+    CHECK(index >= 0 && index < plan->n_batches, "batch %lld of %lld", (long long)index,
+          (long long)plan->n_batches);
+    batch_start(batch);
+    for (int64_t i = plan->starts[index]; i < plan->starts[index + 1]; i++) {
+        const int32_t pair = plan->pairs[i];
+        const enum status status = batch_add(
+            batch, corpus->sources.data + corpus->source_starts[pair],
+            corpus_source_length(corpus, pair), corpus->targets.data + corpus->target_starts[pair],
+            corpus_target_length(corpus, pair));
+        if (status < 0)
+            return status;
+    }
+    return batch_finish(batch, corpus->bos, first_sentence);
+}
