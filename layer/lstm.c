@@ -1,0 +1,81 @@
+/* The LSTM layer around the backend's operation. */
+#include "layer/lstm.h"
+
+#include <math.h>
+
+static struct param *add_matrix(struct param_list *params, const char *prefix, const char *name,
+                                int64_t in, int64_t out, double bound)
+{
+    return param_add(params,
+                     (struct param_spec){.rank = 2,
+                                         .dim = {in, out},
+                                         .start = PARAM_UNIFORM,
+                                         .bound = bound,
+                                         .forms = PACK_PLAIN},
+                     "%s.%s", prefix, name);
+}
+
+void lstm_init(struct lstm_layer *layer, struct param_list *params, const char *prefix, int64_t in,
+               int64_t hidden, int64_t projection, bool is_reversed)
+{
+    const double bound = 1 / sqrt((double)hidden);
+    *layer = (struct lstm_layer){.is_reversed = is_reversed};
+    layer->input = add_matrix(params, prefix, "input", in, 4 * hidden, bound);
+    layer->recurrent = add_matrix(params, prefix, "recurrent", projection, 4 * hidden, bound);
+    layer->projection = add_matrix(params, prefix, "projection", hidden, projection, 1.5 * bound);
+    layer->bias = param_add(
+        params, (struct param_spec){.rank = 1, .dim = {4 * hidden}, .start = PARAM_FORGET_GATE},
+        "%s.bias", prefix);
+}
+
+/* The backend's description of this layer, with fresh records for [T, B]. */
+static struct lstm describe(const struct lstm_layer *layer, const struct pass *pass, int64_t n_t,
+                            int64_t n_b)
+{
+    const int64_t n_h = layer->projection->weight.value.dim[0];
+    return (struct lstm){.input = &layer->input->weight,
+                         .recurrent = &layer->recurrent->weight,
+                         .projection = &layer->projection->weight,
+                         .bias = layer->bias->weight.value,
+                         .reversed = layer->is_reversed,
+                         .gates = pass_3d(pass, n_t, n_b, 4 * n_h),
+                         .cells = pass_3d(pass, n_t, n_b, n_h),
+                         .hidden = pass_3d(pass, n_t, n_b, n_h)};
+}
+
+void lstm_layer_forward(const struct lstm_layer *layer, const struct pass *pass,
+                        struct lstm_record *record, const struct tensor *x,
+                        const struct tensor *lengths)
+{
+    const int64_t n_p = layer->projection->weight.value.dim[1];
+    record->x = *x;
+    record->r = pass_3d(pass, x->dim[0], x->dim[1], n_p);
+    record->lstm = describe(layer, pass, x->dim[0], x->dim[1]);
+    record->lstm.lengths = *lengths;
+    pass->backend->ops->lstm_forward(pass->backend, &record->r, x, &record->lstm);
+}
+
+void lstm_layer_backward(const struct lstm_layer *layer, const struct pass *pass,
+                         const struct tensor *d_x, struct tensor *d_r, struct lstm_record *record)
+{
+    const struct lstm_gradients gradients = {.input = layer->input->grad,
+                                             .recurrent = layer->recurrent->grad,
+                                             .projection = layer->projection->grad,
+                                             .bias = layer->bias->grad};
+    pass->backend->ops->lstm_backward(pass->backend, d_x, d_r, &record->x, &record->r,
+                                      &record->lstm, &gradients);
+}
+
+void lstm_layer_step(const struct lstm_layer *layer, const struct pass *pass,
+                     const struct tensor *next_r, const struct tensor *next_c,
+                     const struct tensor *x, const struct tensor *r, const struct tensor *c)
+{
+    const int64_t n_rows = x->dim[0];
+    struct lstm lstm = describe(layer, pass, 1, n_rows);
+    lstm.first_r = *r;
+    lstm.first_c = *c;
+    lstm.cells = tensor_as_3d(next_c, 1, n_rows, next_c->dim[1]);
+    const struct tensor output = tensor_as_3d(next_r, 1, n_rows, next_r->dim[1]);
+    const struct tensor input = tensor_as_3d(x, 1, n_rows, x->dim[1]);
+    pass->backend->ops->lstm_forward(pass->backend, &output, &input, &lstm);
+}

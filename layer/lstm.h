@@ -1,0 +1,46 @@
+/* An LSTM layer with projection over whole sequences, and one step of it.
+ *
+ * Sak et al. 2014; the cell's equations are at struct lstm in backend/backend.h. */
+#ifndef MIXT_LAYER_LSTM_H
+#define MIXT_LAYER_LSTM_H
+
+#include "layer/param.h"
+#include "layer/pass.h"
+
+struct lstm_layer {
+    struct param *input;      /* [I, 4H], gates i f g o */
+    struct param *recurrent;  /* [P, 4H] */
+    struct param *projection; /* [H, P] */
+    struct param *bias;       /* [4H] */
+    bool is_reversed;         /* reads each sentence from its end */
+};
+
+/* What the forward pass leaves for the backward pass. */
+struct lstm_record {
+    struct tensor x;  /* [T, B, I] borrowed */
+    struct tensor r;  /* [T, B, P] the layer's output */
+    struct lstm lstm; /* gates, cells, hidden */
+};
+
+/* Adds "PREFIX.input", ".recurrent", ".projection", ".bias". Matrices are uniform in +-1/sqrt(H),
+ * the projection in +-1.5/sqrt(H); forget gates start open with bias 1. */
+void lstm_init(struct lstm_layer *layer, struct param_list *params, const char *prefix, int64_t in,
+               int64_t hidden, int64_t projection, bool is_reversed);
+
+/* record->r [T, B, P] from x [T, B, I]; lengths [B] i32, or absent: all T. r is 0 at t >= length.
+ * */
+void lstm_layer_forward(const struct lstm_layer *layer, const struct pass *pass,
+                        struct lstm_record *record, const struct tensor *x,
+                        const struct tensor *lengths);
+
+/* d_x [T, B, I] from d_r [T, B, P], which is overwritten; the record is used up. */
+void lstm_layer_backward(const struct lstm_layer *layer, const struct pass *pass,
+                         const struct tensor *d_x, struct tensor *d_r, struct lstm_record *record);
+
+/* One step of N rows: r and c [N, P], [N, H] become the next state; x [N, I]. next_r and next_c
+ * must not overlap them. */
+void lstm_layer_step(const struct lstm_layer *layer, const struct pass *pass,
+                     const struct tensor *next_r, const struct tensor *next_c,
+                     const struct tensor *x, const struct tensor *r, const struct tensor *c);
+
+#endif

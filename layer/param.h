@@ -1,0 +1,82 @@
+/* The list of everything that is learned.
+ *
+ * Each layer adds its parameters once, in its init; optimiser, checkpoint and tests walk the list.
+ * Names are paths such as "encoder.1.forward.input", unique in a list, and name the tensors of the
+ * model file. */
+#ifndef MIXT_LAYER_PARAM_H
+#define MIXT_LAYER_PARAM_H
+
+#include "backend/backend.h"
+
+/* How a parameter starts. */
+enum param_start {
+    PARAM_ZERO,
+    PARAM_UNIFORM,     /* in -bound .. bound */
+    PARAM_FORGET_GATE, /* an LSTM's bias [4H]: 1 for the forget gates, 0 elsewhere */
+    PARAM_NORMAL       /* standard deviation `bound` */
+};
+
+struct param {
+    char *name;           /* owned by the list's arena */
+    struct weight weight; /* weight.value: the parameter, [..] real */
+    struct tensor grad;   /* same shape; absent unless the list trains */
+    struct tensor first;  /* Adam's moments; absent unless the list trains */
+    struct tensor second;
+    struct tensor average; /* moving average of the value; absent unless the list has averages */
+    enum param_start start;
+    double bound;
+    int forms; /* PACK_... that its layer reads going forward; 0: never packed */
+};
+
+struct param_list {
+    struct backend *backend; /* borrowed */
+    struct arena *arena;     /* borrowed; holds values, gradients and moments */
+    bool is_training;        /* gradients and moments exist */
+    bool has_average;        /* and moving averages */
+    struct param **items;    /* owned */
+    int64_t count, capacity;
+    enum status error; /* sticky: STATUS_MEMORY when the list could not grow */
+};
+
+/* A description of one parameter. */
+struct param_spec {
+    int rank;
+    int64_t dim[3];
+    enum param_start start;
+    double bound;
+    int forms;
+};
+
+/* Adds a parameter; its value is undefined until param_list_start() or a load. name_format makes
+ * the name. Never NULL; a failure is kept in list->error and param_list_check() returns it. */
+struct param *param_add(struct param_list *list, struct param_spec spec, const char *name_format,
+                        ...) __attribute__((format(printf, 3, 4)));
+
+enum status param_list_check(const struct param_list *list) STATUS_CHECKED;
+
+/* Draws all start values: a pure function of seed, names' order and shapes. */
+void param_list_start(struct param_list *list, uint64_t seed);
+
+/* Packs every weight that is ever packed; after a start, a load or an update. A list that trains
+ * packs both forms, one that does not only those that layers read going forward. */
+void param_list_pack(struct param_list *list);
+
+/* average += share * (value - average) for every parameter; share 1 copies. */
+void param_list_average(struct param_list *list, double share);
+
+/* Exchanges values and averages, and packs: so the averages can be tried out and saved. */
+void param_list_swap_average(struct param_list *list);
+
+/* Gradients to zero. */
+void param_list_zero_gradients(struct param_list *list);
+
+/* How many numbers all parameters hold together. */
+int64_t param_list_size(const struct param_list *list);
+
+/* The parameter of this name, or NULL. */
+struct param *param_find(const struct param_list *list, const char *name);
+
+/* Frees packed copies and the list, not the arena; a zeroed list may be freed. */
+void param_list_free(struct param_list *list);
+
+#endif

@@ -1,0 +1,44 @@
+/* What every layer is handed: the backend, memory for this batch, and what kind of pass it is. */
+#ifndef MIXT_LAYER_PASS_H
+#define MIXT_LAYER_PASS_H
+
+#include "backend/backend.h"
+
+struct pass {
+    struct backend *backend; /* borrowed */
+    struct arena *arena;     /* borrowed; what a forward pass records stays until its backward */
+    bool is_training;        /* dropout and gate noise are drawn */
+    double dropout;          /* drop probability in 0..1, used only in training */
+    uint64_t seed;           /* of the run */
+    uint32_t step;           /* update number; with seed and a layer's stream it keys the noise */
+};
+
+/* Key of one layer's random numbers in this pass. */
+static inline struct random_key pass_key(const struct pass *pass, uint32_t stream)
+{
+    return (struct random_key){.seed = pass->seed, .step = pass->step, .stream = stream};
+}
+
+/* y = residual + dropout(x); outside of training nothing is dropped. residual and names may be
+ * NULL; see dropout in backend/backend.h. Backward is the same call on the gradient. */
+static inline void pass_dropout(const struct pass *pass, uint32_t stream, const struct tensor *y,
+                                const struct tensor *x, const struct tensor *residual,
+                                const struct tensor *names)
+{
+    pass->backend->ops->dropout(pass->backend, y, x, residual,
+                                pass->is_training ? pass->dropout : 0, pass_key(pass, stream),
+                                names);
+}
+
+/* Fresh real tensors in the pass's arena. */
+static inline struct tensor pass_2d(const struct pass *pass, int64_t d0, int64_t d1)
+{
+    return tensor_2d(pass->arena, pass->backend->real, d0, d1);
+}
+
+static inline struct tensor pass_3d(const struct pass *pass, int64_t d0, int64_t d1, int64_t d2)
+{
+    return tensor_3d(pass->arena, pass->backend->real, d0, d1, d2);
+}
+
+#endif

@@ -1,0 +1,208 @@
+/* The gradient checker. */
+#include "tests/grad/grad.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static const double epsilon = 1e-5;
+static const double tolerance = 1e-6;
+static const double floor_share = 1e-3; /* of the largest gradient of the test */
+
+void grad_open(struct grad_test *test, double (*loss)(struct grad_test *, bool))
+{
+    *test = (struct grad_test){.loss = loss};
+    fixture_open(&test->fixture, "ref64");
+}
+
+void grad_close(struct grad_test *test)
+{
+    fixture_close(&test->fixture);
+}
+
+void grad_add_input(struct grad_test *test, const char *name, struct tensor value, bool accumulates)
+{
+    CHECK(test->n_inputs < GRAD_MAX_INPUTS, "too many inputs");
+    test->inputs[test->n_inputs++] =
+        (struct grad_input){.name = name,
+                            .value = value,
+                            .grad = tensor_like(&test->fixture.arena, &value),
+                            .accumulates = accumulates};
+}
+
+double grad_project(struct grad_test *test, uint32_t stream, const struct tensor *y,
+                    const int32_t *lengths, const struct tensor *d_y)
+{
+    struct fixture *fixture = &test->fixture;
+    const size_t mark = arena_mark(&fixture->arena);
+    const int64_t count = tensor_count(y);
+    double *values = fixture_values(fixture, y);
+    double *factors = arena_take(&fixture->arena, (size_t)count * sizeof *factors);
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const struct random_key key = {.seed = 7, .stream = stream};
+        const int64_t position = y->rank == 3 ? i / y->dim[2] : 0;
+        const bool is_padding = lengths && position / y->dim[1] >= lengths[position % y->dim[1]];
+        factors[i] =
+            is_padding ? 0 : 2 * random_unit(random_philox(key, 0, (uint32_t)i).word[0]) - 1;
+        if (!is_padding)
+            sum += factors[i] * values[i];
+    }
+    if (d_y)
+        fixture_write(fixture, d_y, factors);
+    arena_release(&fixture->arena, mark);
+    return sum;
+}
+
+double grad_balance(struct grad_test *test, const struct gate_record *record)
+{
+    struct fixture *fixture = &test->fixture;
+    const size_t mark = arena_mark(&fixture->arena);
+    const int64_t width = record->top.dim[1];
+    const double *top = fixture_values(fixture, &record->top);
+    for (int64_t i = 0; i < tensor_count(&record->top); i++)
+        if (i % width > 0 && !(top[i - 1] - top[i] > 1e-3))
+            fail_msg("token %lld: scores %g and %g are too close to tell a gradient",
+                     (long long)(i / width), top[i - 1], top[i]);
+    arena_release(&fixture->arena, mark);
+    return fixture_get(fixture, &record->losses, 0) + fixture_get(fixture, &record->losses, 1);
+}
+
+static double loss_at(struct grad_test *test, bool wants_gradient)
+{
+    const size_t mark = arena_mark(&test->fixture.arena);
+    param_list_pack(&test->fixture.params);
+    const double loss = test->loss(test, wants_gradient);
+    arena_release(&test->fixture.arena, mark);
+    assert_true(isfinite(loss));
+    return loss;
+}
+
+/* One tensor under test, with its gradient after one backward pass. */
+struct target {
+    const char *name;
+    struct tensor value, grad;
+    bool accumulates;
+    double *once;
+};
+
+static double largest_of(struct fixture *fixture, struct target *target)
+{
+    target->once = fixture_values(fixture, &target->grad);
+    double largest = 0;
+    for (int64_t i = 0; i < tensor_count(&target->grad); i++) {
+        if (!isfinite(target->once[i]))
+            fail_msg("gradient of %s[%lld] is %g", target->name, (long long)i, target->once[i]);
+        largest = fmax(largest, fabs(target->once[i]));
+    }
+    return largest;
+}
+
+/* After a second backward pass: twice the gradient where it accumulates, the same where not. */
+static void check_twice(struct fixture *fixture, const struct target *target, double largest)
+{
+    const double factor = target->accumulates ? 2 : 1;
+    for (int64_t i = 0; i < tensor_count(&target->grad); i++) {
+        const double twice = fixture_get(fixture, &target->grad, i);
+        if (!(fabs(twice - factor * target->once[i]) <= 1e-12 * largest))
+            fail_msg("gradient of %s[%lld] is %.17g after one pass, %.17g after two", target->name,
+                     (long long)i, target->once[i], twice);
+    }
+}
+
+static void check_differences(struct grad_test *test, const struct target *target, double largest)
+{
+    struct fixture *fixture = &test->fixture;
+    for (int64_t i = 0; i < tensor_count(&target->value); i++) {
+        const double value = fixture_get(fixture, &target->value, i);
+        fixture_set(fixture, &target->value, i, value + epsilon);
+        const double above = loss_at(test, false);
+        fixture_set(fixture, &target->value, i, value - epsilon);
+        const double below = loss_at(test, false);
+        fixture_set(fixture, &target->value, i, value);
+        const double wanted = (above - below) / (2 * epsilon), got = target->once[i];
+        const double size = fmax(fmax(fabs(wanted), fabs(got)), floor_share * largest);
+        if (!(fabs(got - wanted) <= tolerance * size))
+            fail_msg("gradient of %s[%lld]: got %.12g, differences say %.12g, largest %g",
+                     target->name, (long long)i, got, wanted, largest);
+    }
+}
+
+static int64_t list_targets(struct grad_test *test, struct target *targets)
+{
+    int64_t count = 0;
+    for (int i = 0; i < test->n_inputs; i++) {
+        const struct grad_input *input = &test->inputs[i];
+        targets[count++] = (struct target){.name = input->name,
+                                           .value = input->value,
+                                           .grad = input->grad,
+                                           .accumulates = input->accumulates};
+    }
+    for (int64_t i = 0; i < test->fixture.params.count; i++) {
+        const struct param *param = test->fixture.params.items[i];
+        targets[count++] = (struct target){.name = param->name,
+                                           .value = param->weight.value,
+                                           .grad = param->grad,
+                                           .accumulates = true};
+    }
+    return count;
+}
+
+void grad_check(struct grad_test *test)
+{
+    struct fixture *fixture = &test->fixture;
+    struct target targets[GRAD_MAX_INPUTS + 128];
+    CHECK(fixture->params.count <= 128, "%lld parameters", (long long)fixture->params.count);
+    const int64_t count = list_targets(test, targets);
+    const double poison = 1e3;
+    for (int64_t i = 0; i < count; i++)
+        fixture->backend.ops->fill(&fixture->backend, &targets[i].grad,
+                                   targets[i].accumulates ? 0 : poison);
+    loss_at(test, true);
+    double largest = 0;
+    for (int64_t i = 0; i < count; i++)
+        largest = fmax(largest, largest_of(fixture, &targets[i]));
+    assert_true(largest > 0);
+    loss_at(test, true);
+    for (int64_t i = 0; i < count; i++)
+        check_twice(fixture, &targets[i], largest);
+    for (int64_t i = 0; i < count; i++)
+        check_differences(test, &targets[i], largest);
+}
+
+/* Every parameter moves by step times its own fixed random number. Returns gradient . direction. */
+static double move(struct grad_test *test, double step)
+{
+    struct fixture *fixture = &test->fixture;
+    double slope = 0;
+    for (int64_t i = 0; i < fixture->params.count; i++) {
+        const struct param *param = fixture->params.items[i];
+        const struct random_key key = {.seed = 11, .stream = (uint32_t)i};
+        for (int64_t j = 0; j < tensor_count(&param->grad); j++) {
+            const double direction =
+                2 * random_unit(random_philox(key, 0, (uint32_t)j).word[0]) - 1;
+            const double value = fixture_get(fixture, &param->weight.value, j);
+            fixture_set(fixture, &param->weight.value, j, value + step * direction);
+            slope += direction * fixture_get(fixture, &param->grad, j);
+        }
+    }
+    return slope;
+}
+
+void grad_check_direction(struct grad_test *test)
+{
+    param_list_zero_gradients(&test->fixture.params);
+    loss_at(test, true);
+    const double got = move(test, epsilon);
+    const double above = loss_at(test, false);
+    move(test, -2 * epsilon);
+    const double below = loss_at(test, false);
+    move(test, epsilon);
+    const double wanted = (above - below) / (2 * epsilon);
+    if (!(fabs(got - wanted) <= tolerance * fabs(wanted)))
+        fail_msg("slope: got %.12g, differences say %.12g", got, wanted);
+}
