@@ -1,0 +1,105 @@
+/* The encoder, forward and backward. */
+#include "encoder/encoder.h"
+
+#include <stdio.h>
+
+/* Random streams: the embedding's dropout, then for layer l both directions' and the MoE's. */
+enum { STREAM_EMBEDDING = 0x1000, STREAM_LAYERS = 0x1010, STREAMS_A_LAYER = 16 };
+enum { STREAM_FORWARD, STREAM_BACKWARD, STREAM_MOE };
+
+static uint32_t stream_of(int64_t layer, uint32_t use)
+{
+    return STREAM_LAYERS + STREAMS_A_LAYER * (uint32_t)layer + use;
+}
+
+static bool is_bidirectional(const struct encoder *encoder, int64_t layer)
+{
+    return layer == 0 && encoder->config.is_bidirectional;
+}
+
+void encoder_init(struct encoder *encoder, struct param_list *params,
+                  const struct encoder_config *config, const struct embedding *embedding)
+{
+    CHECK(config->n_layers >= 1 && config->n_layers <= ENCODER_MAX_LAYERS, "%lld layers",
+          (long long)config->n_layers);
+    *encoder = (struct encoder){.config = *config, .embedding = embedding};
+    const int64_t dim = config->dim;
+    for (int64_t l = 0; l < config->n_layers; l++) {
+        struct encoder_layer *layer = &encoder->layers[l];
+        char name[48];
+        snprintf(name, sizeof name, "encoder.%d.forward", (int)l + 1);
+        lstm_init(&layer->forward, params, name, dim, config->hidden, dim, false);
+        snprintf(name, sizeof name, "encoder.%d.backward", (int)l + 1);
+        if (is_bidirectional(encoder, l))
+            lstm_init(&layer->backward, params, name, dim, config->hidden, dim, true);
+        snprintf(name, sizeof name, "encoder.%d.moe", (int)l + 1);
+        if (config->has_moe_after[l])
+            moe_init(&layer->moe, params, name, dim, &config->moe, stream_of(l, STREAM_MOE));
+    }
+}
+
+struct tensor encoder_forward(const struct encoder *encoder, const struct pass *pass,
+                              struct encoder_record *record, const struct sequence *source,
+                              double balance_scale)
+{
+    const struct tensor *names = tensor_or_null(&source->names);
+    struct tensor x = pass_3d(pass, source->ids.dim[0], source->ids.dim[1], encoder->config.dim);
+    embedding_forward(encoder->embedding, pass, &x, &source->ids);
+    pass_dropout(pass, STREAM_EMBEDDING, &x, &x, NULL, names);
+    for (int64_t l = 0; l < encoder->config.n_layers; l++) {
+        const struct encoder_layer *layer = &encoder->layers[l];
+        struct lstm_record *forward = &record->layers[l].forward;
+        struct lstm_record *backward = &record->layers[l].backward;
+        struct tensor y = tensor_like(pass->arena, &x);
+        lstm_layer_forward(&layer->forward, pass, forward, &x, &source->lengths);
+        pass_dropout(pass, stream_of(l, STREAM_FORWARD), &y, &forward->r, &x, names);
+        if (is_bidirectional(encoder, l)) {
+            lstm_layer_forward(&layer->backward, pass, backward, &x, &source->lengths);
+            pass_dropout(pass, stream_of(l, STREAM_BACKWARD), &y, &backward->r, &y, names);
+        }
+        x = y;
+        if (!encoder->config.has_moe_after[l])
+            continue;
+        y = tensor_like(pass->arena, &x);
+        moe_forward(&layer->moe, pass, &record->layers[l].moe, &y, &x, source, balance_scale);
+        x = y;
+    }
+    return x;
+}
+
+/* d += gradient of dropout(lstm(x)) with respect to x, from d_y. */
+static void lstm_backward(const struct lstm_layer *layer, const struct pass *pass,
+                          struct lstm_record *record, uint32_t stream, const struct tensor *names,
+                          const struct tensor *d_y, const struct tensor *d)
+{
+    const size_t mark = arena_mark(pass->arena);
+    struct tensor d_r = tensor_like(pass->arena, &record->r);
+    const struct tensor d_x = tensor_like(pass->arena, &record->x);
+    pass_dropout(pass, stream, &d_r, d_y, NULL, names);
+    lstm_layer_backward(layer, pass, &d_x, &d_r, record);
+    pass->backend->ops->add(pass->backend, d, &d_x, 1);
+    arena_release(pass->arena, mark);
+}
+
+void encoder_backward(const struct encoder *encoder, const struct pass *pass,
+                      struct encoder_record *record, const struct sequence *source,
+                      const struct tensor *d_memory)
+{
+    const struct tensor *names = tensor_or_null(&source->names);
+    const size_t mark = arena_mark(pass->arena);
+    const struct tensor d = *d_memory, d_y = tensor_like(pass->arena, d_memory);
+    for (int64_t l = encoder->config.n_layers - 1; l >= 0; l--) {
+        const struct encoder_layer *layer = &encoder->layers[l];
+        if (encoder->config.has_moe_after[l])
+            moe_backward(&layer->moe, pass, &record->layers[l].moe, &d, source);
+        pass->backend->ops->copy(pass->backend, &d_y, &d);
+        lstm_backward(&layer->forward, pass, &record->layers[l].forward,
+                      stream_of(l, STREAM_FORWARD), names, &d_y, &d);
+        if (is_bidirectional(encoder, l))
+            lstm_backward(&layer->backward, pass, &record->layers[l].backward,
+                          stream_of(l, STREAM_BACKWARD), names, &d_y, &d);
+    }
+    pass_dropout(pass, STREAM_EMBEDDING, &d, &d, NULL, names);
+    embedding_backward(encoder->embedding, pass, &d, &source->ids);
+    arena_release(pass->arena, mark);
+}
