@@ -1,0 +1,324 @@
+/* A whole configuration: defaults, file, command line, checks, and the way back to YAML. */
+#include "model/config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "model/config_keys.h"
+#include "model/quote.h"
+
+enum { MAX_DEFAULT_WORDS = 4 };
+
+/* Splits a default, "a" or "[a, b]", in place into words; returns how many. */
+static size_t split_words(char *text, char *word[MAX_DEFAULT_WORDS])
+{
+    word[0] = text;
+    if (text[0] != '[')
+        return 1;
+    size_t n = 0;
+    for (char *rest = NULL, *next = strtok_r(text, "[, ]", &rest); next;
+         next = strtok_r(NULL, "[, ]", &rest)) {
+        CHECK(n < MAX_DEFAULT_WORDS, "a default has more than %d words", MAX_DEFAULT_WORDS);
+        word[n++] = next;
+    }
+    return n;
+}
+
+/* Defaults are known to be good, so they go past the YAML reader and cannot run out of memory. */
+void config_init(struct config *config)
+{
+    memset(config, 0, sizeof *config); /* also the padding: equal settings are equal bytes */
+    for (size_t i = 0; i < config_n_keys; i++) {
+        const struct config_key *key = &config_keys[i];
+        char text[YAML_KEY_BYTES];
+        char *word[MAX_DEFAULT_WORDS];
+        const int length = snprintf(text, sizeof text, "%s", key->initial);
+        CHECK(length < (int)sizeof text, "the default of %s is long", key->name);
+        const struct yaml_entry entry = {
+            .kind = key->initial[0] == '[' ? YAML_LIST : YAML_VALUE,
+            .value = word,
+            .n_values = split_words(text, word),
+            .file = "default",
+        };
+        const enum status status = config_value_set(config, key, &entry, "");
+        CHECK(status == STATUS_OK, "default of %s: %s", key->name, status_message());
+    }
+}
+
+static enum status unknown_key(const struct yaml_entry *entry)
+{
+    char word[QUOTE_BYTES], section[QUOTE_BYTES];
+    const char *dot = strrchr(entry->key, '.');
+    const char *guess = config_key_suggest(entry->key);
+    quote(dot ? dot + 1 : entry->key, word);
+    char parent[YAML_KEY_BYTES] = "";
+    if (dot)
+        snprintf(parent, sizeof parent, "%.*s", (int)(dot - entry->key), entry->key);
+    return status_set(STATUS_CONFIG, "%s: unknown key '%s'%s%s%s%s%s", yaml_entry_place(entry),
+                      word, dot ? " in " : "", quote(parent, section),
+                      guess ? "; did you mean '" : "", guess ? guess : "", guess ? "'?" : "");
+}
+
+static enum status apply_entry(struct config *config, const struct yaml_entry *entry,
+                               const char *directory)
+{
+    const struct config_key *key = config_key_find(entry->key);
+    if (key)
+        return config_value_set(config, key, entry, entry->line > 0 ? directory : "");
+    if (!config_key_is_section(entry->key))
+        return unknown_key(entry);
+    const bool is_empty = entry->kind == YAML_VALUE && entry->value[0][0] == '\0';
+    if (entry->kind == YAML_SECTION || is_empty) /* all keys of a section may be commented out */
+        return STATUS_OK;
+    return status_set(STATUS_CONFIG, "%s: %s is a section of keys and has no value",
+                      yaml_entry_place(entry), entry->key);
+}
+
+/* Refuses a combination; key is the setting to blame, placed where it was given. */
+static enum status refuse(const struct yaml_settings *settings, const char *key, const char *what)
+{
+    const struct yaml_entry *entry = yaml_settings_find(settings, key);
+    if (entry)
+        return status_set(STATUS_CONFIG, "%s: %s %s", yaml_entry_place(entry), key, what);
+    return status_set(STATUS_CONFIG, "%s (by default) %s", key, what);
+}
+
+/* The MoE layers of one stack must have an LSTM layer behind them. */
+static enum status check_places(const struct yaml_settings *settings, const bool *after,
+                                int64_t layers, const char *stack)
+{
+    for (int64_t layer = layers; layer <= CONFIG_MAX_LAYERS; layer++) {
+        if (!after[layer])
+            continue;
+        char what[160];
+        snprintf(what, sizeof what,
+                 "names %s.%lld, but model.%s.layers is %lld: a layer must follow", stack,
+                 (long long)layer, stack, (long long)layers);
+        const enum status status = refuse(settings, "model.moe.after", what);
+        status_hint("set model.moe.after to layers below model.%s.layers, or to [] for a model "
+                    "without experts",
+                    stack);
+        return status;
+    }
+    return STATUS_OK;
+}
+
+static enum status check_model(const struct config_model *model,
+                               const struct yaml_settings *settings)
+{
+    const struct config_moe *moe = &model->moe;
+    char what[160];
+    if (moe->top_k > moe->experts) {
+        snprintf(what, sizeof what, "is %lld, but there are only %lld experts (model.moe.experts)",
+                 (long long)moe->top_k, (long long)moe->experts);
+        return refuse(settings, "model.moe.top_k", what);
+    }
+    const bool ties_one = model->tie != 0 && (model->tie & (model->tie - 1)) == 0;
+    if (ties_one)
+        return refuse(settings, "model.tie",
+                      "names one matrix; to tie takes two or three, and [] ties none");
+    const enum status status =
+        check_places(settings, moe->after.encoder, model->encoder.layers, "encoder");
+    if (status < 0)
+        return status;
+    return check_places(settings, moe->after.decoder, model->decoder.layers, "decoder");
+}
+
+static enum status check_data(const struct config_data *data, const struct yaml_settings *settings)
+{
+    enum { BYTE_PIECES = 256, CONTROL_PIECES = 4 }; /* unknown, start, end, and one that is text */
+    const bool trains_pieces = data->subword.model[0] == '\0';
+    if (trains_pieces && data->subword.byte_fallback &&
+        data->subword.size < BYTE_PIECES + CONTROL_PIECES)
+        return refuse(settings, "data.subword.size",
+                      "must be at least 260 with data.subword.byte_fallback: each byte is a piece");
+    if (data->subword.type == CONFIG_SUBWORD_BPE && data->subword.sampling > 1)
+        return refuse(settings, "data.subword.sampling",
+                      "is a share from 0.0 to 1.0 where data.subword.type is bpe");
+    return STATUS_OK;
+}
+
+static enum status check_training(const struct config_train *train,
+                                  const struct yaml_settings *settings)
+{
+    if (train->schedule.decay == CONFIG_DECAY_LINEAR &&
+        train->schedule.warmup + train->schedule.hold >= train->steps)
+        return refuse(settings, "train.schedule.decay",
+                      "is linear, but warmup and hold leave no step of train.steps for it");
+    return STATUS_OK;
+}
+
+static enum status check(const struct config *config, const struct yaml_settings *settings)
+{
+    enum status status = check_data(&config->data, settings);
+    if (status == STATUS_OK)
+        status = check_model(&config->model, settings);
+    if (status == STATUS_OK)
+        status = check_training(&config->train, settings);
+    return status;
+}
+
+enum status config_check_train(const struct config *config)
+{
+    if (config->data.train.n == 0) {
+        status_set(STATUS_CONFIG, "data.train names no files to learn from");
+        status_hint("set data.train: [SOURCE, TARGET], two texts of one sentence a line");
+        return STATUS_CONFIG;
+    }
+    if (config->save.dir[0] == '\0') {
+        status_set(STATUS_CONFIG, "save.dir names no directory for the run");
+        status_hint("set save.dir, as in save.dir=runs/first");
+        return STATUS_CONFIG;
+    }
+    if (config->valid.patience > 0 && config->data.valid.n == 0)
+        return status_set(STATUS_CONFIG, "valid.patience is %lld, but data.valid names no files",
+                          (long long)config->valid.patience);
+    return STATUS_OK;
+}
+
+static enum status apply(struct config *config, const struct yaml_settings *settings,
+                         const char *directory)
+{
+    enum status status = STATUS_OK;
+    config_init(config);
+    for (size_t i = 0; i < settings->n_entries && status == STATUS_OK; i++)
+        status = apply_entry(config, &settings->entry[i], directory);
+    return status < 0 ? status : check(config, settings);
+}
+
+/* The part of a path up to its last slash, with it; "" without one. */
+static enum status directory_of(const char *path, char directory[CONFIG_PATH_BYTES])
+{
+    const char *slash = strrchr(path, '/');
+    const size_t length = slash ? (size_t)(slash - path) + 1 : 0;
+    if (length >= CONFIG_PATH_BYTES)
+        return status_set(STATUS_IO, "cannot open %s: the path is too long", path);
+    memcpy(directory, path, length);
+    directory[length] = '\0';
+    return STATUS_OK;
+}
+
+enum status config_read(struct config *config, const char *path, const char *const *assignments,
+                        size_t n)
+{
+    struct yaml_settings settings = {0};
+    char directory[CONFIG_PATH_BYTES] = "";
+    enum status status = STATUS_OK;
+    if (path && (status = directory_of(path, directory)) < 0)
+        goto done;
+    if (path && (status = yaml_settings_read(&settings, path)) < 0)
+        goto done;
+    for (size_t i = 0; i < n; i++)
+        if ((status = yaml_settings_override(&settings, assignments[i])) < 0)
+            goto done;
+    status = apply(config, &settings, directory);
+done:
+    yaml_settings_free(&settings);
+    return status;
+}
+
+enum status config_read_text(struct config *config, const char *text, size_t size, const char *name)
+{
+    struct yaml_settings settings = {0};
+    enum status status = yaml_settings_read_text(&settings, text, size, name);
+    if (status == STATUS_OK)
+        status = apply(config, &settings, "");
+    yaml_settings_free(&settings);
+    return status;
+}
+
+/* Appends "section:" lines for the sections of name that last, the key before, was not in, and the
+ * spaces before its own word. Returns that word. */
+static enum status write_sections(const char *last, const char *name, struct buffer *text,
+                                  const char **word)
+{
+    enum { INDENT = 2 };
+    int depth = 0;
+    enum status status = STATUS_OK;
+    *word = name;
+    for (const char *dot = strchr(name, '.'); dot && status == STATUS_OK;
+         dot = strchr(dot + 1, '.')) {
+        if (strncmp(last, name, (size_t)(dot - name) + 1) != 0)
+            status =
+                buffer_printf(text, "%*s%.*s:\n", INDENT * depth, "", (int)(dot - *word), *word);
+        *word = dot + 1;
+        depth++;
+    }
+    return status < 0 ? status : buffer_printf(text, "%*s", INDENT * depth, "");
+}
+
+enum status config_write(const struct config *config, enum config_part part, struct buffer *text)
+{
+    const char *last = "";
+    for (size_t i = 0; i < config_n_keys; i++) {
+        const struct config_key *key = &config_keys[i];
+        if (part == CONFIG_PART_PORTABLE && (key->flags & CONFIG_KEY_MACHINE))
+            continue;
+        const char *word = NULL;
+        enum status status = write_sections(last, key->name, text, &word);
+        if (status == STATUS_OK)
+            status = buffer_printf(text, "%s: ", word);
+        if (status == STATUS_OK)
+            status = config_value_write(config, key, true, text);
+        if (status == STATUS_OK)
+            status = buffer_append_string(text, "\n");
+        if (status < 0)
+            return status;
+        last = key->name;
+    }
+    return STATUS_OK;
+}
+
+enum status config_describe(struct buffer *text)
+{
+    struct config defaults;
+    config_init(&defaults);
+    for (size_t i = 0; i < config_n_keys; i++) {
+        const struct config_key *key = &config_keys[i];
+        enum status status = buffer_printf(text, "%s=", key->name);
+        if (status == STATUS_OK)
+            status = config_value_write(&defaults, key, false, text);
+        if (status == STATUS_OK)
+            status = buffer_printf(text, "\n    %s; ", key->help);
+        if (status == STATUS_OK)
+            status = config_value_allowed(key, text);
+        if (status == STATUS_OK)
+            status = buffer_append_string(text, "\n");
+        if (status < 0)
+            return status;
+    }
+    return STATUS_OK;
+}
+
+/* Compares one key by what is written of it; *differs when the texts are not equal. */
+static enum status compare_key(const struct config *trained, const struct config *wanted,
+                               const struct config_key *key, const char *what, bool *differs)
+{
+    struct buffer old = {0}, new = {0};
+    enum status status = config_value_write(trained, key, false, &old);
+    if (status == STATUS_OK)
+        status = config_value_write(wanted, key, false, &new);
+    if (status == STATUS_OK && strcmp(old.data, new.data) != 0) {
+        *differs = true;
+        status = status_set(STATUS_CONFIG, "%s was trained with %s=%s, this configuration says %s",
+                            what, key->name, old.data, new.data);
+        status_hint("use another save.dir, or drop %s to continue", key->name);
+    }
+    buffer_free(&old);
+    buffer_free(&new);
+    return status;
+}
+
+enum status config_model_difference(const struct config *trained, const struct config *wanted,
+                                    const char *what)
+{
+    struct config a = *trained, b = *wanted;
+    a.model.decoder.attention_dim = config_attention_dim(&a.model);
+    b.model.decoder.attention_dim = config_attention_dim(&b.model);
+    bool differs = false;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < config_n_keys && status == STATUS_OK && !differs; i++)
+        if (config_keys[i].flags & CONFIG_KEY_MODEL)
+            status = compare_key(&a, &b, &config_keys[i], what, &differs);
+    return status;
+}

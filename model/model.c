@@ -1,0 +1,232 @@
+/* Building the model from its configuration, and the teacher-forced pass. */
+#include "model/model.h"
+
+#include <math.h>
+
+/* A position's name for random numbers: over any max_len, and unique while an update has fewer than
+ * 2^18 sentences; beyond, names repeat and so does noise, which does no harm. */
+static int32_t name_of(int32_t sentence, int64_t position)
+{
+    enum { NAMES_A_SENTENCE = 16384 };
+    return (int32_t)((uint32_t)sentence * NAMES_A_SENTENCE + (uint32_t)position);
+}
+
+static struct moe_config moe_config_of(const struct config_moe *moe)
+{
+    return (struct moe_config){.n_experts = moe->experts,
+                               .top_k = moe->top_k,
+                               .hidden = moe->expert.hidden,
+                               .has_sigmoid = moe->output == CONFIG_MOE_OUTPUT_SIGMOID,
+                               .importance_weight = moe->importance_weight,
+                               .load_weight = moe->load_weight};
+}
+
+static struct encoder_config encoder_config_of(const struct config_model *config)
+{
+    struct encoder_config encoder = {.n_layers = config->encoder.layers,
+                                     .dim = config->dim,
+                                     .hidden = config->encoder.hidden,
+                                     .is_bidirectional = config->encoder.bidirectional ==
+                                                         CONFIG_BIDIRECTIONAL_FIRST,
+                                     .moe = moe_config_of(&config->moe)};
+    for (int64_t l = 0; l < encoder.n_layers; l++)
+        encoder.has_moe_after[l] = config->moe.after.encoder[l + 1];
+    return encoder;
+}
+
+static struct decoder_config decoder_config_of(const struct config_model *config)
+{
+    struct decoder_config decoder = {.n_layers = config->decoder.layers,
+                                     .dim = config->dim,
+                                     .hidden = config->decoder.hidden,
+                                     .attention_dim = config_attention_dim(config),
+                                     .moe = moe_config_of(&config->moe)};
+    for (int64_t l = 0; l < decoder.n_layers; l++)
+        decoder.has_moe_after[l] = config->moe.after.decoder[l + 1];
+    return decoder;
+}
+
+static struct param *add_table(struct model *model, const char *name)
+{
+    const int64_t dim = model->config.model.dim;
+    return param_add(&model->params,
+                     (struct param_spec){.rank = 2,
+                                         .dim = {model->vocabulary, dim},
+                                         .start = PARAM_NORMAL,
+                                         .bound = 1 / sqrt((double)dim)},
+                     "%s", name);
+}
+
+/* Source, target and softmax matrices, shared as model.tie says. */
+static void init_tables(struct model *model)
+{
+    const unsigned tie = model->config.model.tie;
+    const int64_t dim = model->config.model.dim;
+    struct param *shared = tie ? add_table(model, "embedding.shared") : NULL;
+    const double scale = sqrt((double)dim);
+    model->source_embedding = (struct embedding){
+        .table = tie & CONFIG_TIE_SOURCE ? shared : add_table(model, "embedding.source"),
+        .scale = scale};
+    model->target_embedding = (struct embedding){
+        .table = tie & CONFIG_TIE_TARGET ? shared : add_table(model, "embedding.target"),
+        .scale = scale};
+    output_init(&model->output, &model->params, "output", model->vocabulary, dim,
+                tie & CONFIG_TIE_SOFTMAX ? shared : NULL);
+}
+
+enum status model_init(struct model *model, struct backend *backend, const struct config *config,
+                       int64_t vocabulary, bool is_training)
+{
+    *model = (struct model){.config = *config, .vocabulary = vocabulary};
+    enum status status = arena_init(&model->arena, 0);
+    if (status < 0)
+        return status;
+    model->params = (struct param_list){.backend = backend,
+                                        .arena = &model->arena,
+                                        .is_training = is_training,
+                                        .has_average = is_training && config->train.average > 0};
+    const struct encoder_config encoder = encoder_config_of(&config->model);
+    const struct decoder_config decoder = decoder_config_of(&config->model);
+    init_tables(model);
+    encoder_init(&model->encoder, &model->params, &encoder, &model->source_embedding);
+    decoder_init(&model->decoder, &model->params, &decoder, &model->target_embedding,
+                 &model->output);
+    status = param_list_check(&model->params);
+    if (status < 0)
+        model_free(model);
+    return status;
+}
+
+void model_start(struct model *model, uint64_t seed)
+{
+    param_list_start(&model->params, seed);
+    param_list_pack(&model->params);
+}
+
+void model_free(struct model *model)
+{
+    param_list_free(&model->params);
+    subword_free(model->subword);
+    arena_free(&model->arena);
+    *model = (struct model){0};
+}
+
+int64_t model_moe_layers(struct model *model, struct moe **layers, int64_t max)
+{
+    int64_t count = 0;
+    for (int64_t l = 0; l < model->encoder.config.n_layers; l++)
+        if (model->encoder.config.has_moe_after[l] && count < max)
+            layers[count++] = &model->encoder.layers[l].moe;
+    for (int64_t l = 0; l < model->decoder.config.n_layers; l++)
+        if (model->decoder.config.has_moe_after[l] && count < max)
+            layers[count++] = &model->decoder.layers[l].moe;
+    return count;
+}
+
+const struct moe_record *model_moe_record(const struct model *model,
+                                          const struct model_record *record, int64_t index)
+{
+    for (int64_t l = 0; l < model->encoder.config.n_layers; l++)
+        if (model->encoder.config.has_moe_after[l] && index-- == 0)
+            return &record->encoder.layers[l].moe;
+    for (int64_t l = 0; l < model->decoder.config.n_layers; l++)
+        if (model->decoder.config.has_moe_after[l] && index-- == 0)
+            return &record->decoder.layers[l].moe;
+    CHECK(false, "the model has fewer MoE layers");
+}
+
+static struct tensor upload(const struct pass *pass, const int32_t *numbers, int64_t count)
+{
+    const struct tensor tensor = tensor_1d(pass->arena, DTYPE_I32, count);
+    pass->backend->ops->upload(pass->backend, &tensor, numbers, (size_t)count * sizeof *numbers);
+    return tensor;
+}
+
+/* One side: rows and names only where there is padding or randomness to name. */
+static enum status upload_side(struct sequence *sequence, struct ids *host, const struct pass *pass,
+                               const int32_t *ids, int64_t n_t, int64_t n_b, const int32_t *lengths,
+                               const int32_t *rows, int64_t n_rows, const int32_t *sentences)
+{
+    *sequence = (struct sequence){0};
+    const struct tensor flat = upload(pass, ids, n_t * n_b);
+    sequence->ids = tensor_as_2d(&flat, n_t, n_b);
+    sequence->lengths = upload(pass, lengths, n_b);
+    if (n_rows < n_t * n_b)
+        sequence->rows = upload(pass, rows, n_rows);
+    if (!pass->is_training)
+        return STATUS_OK;
+    ids_clear(host);
+    const enum status status = ids_reserve(host, (size_t)(n_t * n_b));
+    if (status < 0)
+        return status;
+    for (int64_t i = 0; i < n_t * n_b; i++)
+        host->data[i] = name_of(sentences[i % n_b], i / n_b);
+    sequence->names = upload(pass, host->data, n_t * n_b);
+    for (int64_t i = 0; i < n_rows; i++)
+        host->data[i] = name_of(sentences[rows[i] % n_b], rows[i] / n_b);
+    if (sequence->rows.rank)
+        sequence->row_names = upload(pass, host->data, n_rows);
+    return STATUS_OK;
+}
+
+enum status model_batch_upload(struct model_batch *to, const struct pass *pass,
+                               const struct batch *batch)
+{
+    to->target = (struct sequence){0};
+    to->labels = (struct tensor){0};
+    enum status status = upload_side(
+        &to->source, &to->host, pass, batch->source, batch->source_length, batch->n_sentences,
+        batch->source_lengths, batch->source_rows, batch->n_source_tokens, batch->sentences);
+    if (status < 0 || batch->target_length == 0)
+        return status;
+    status = upload_side(&to->target, &to->host, pass, batch->target_in, batch->target_length,
+                         batch->n_sentences, batch->target_lengths, batch->target_rows,
+                         batch->n_target_tokens, batch->sentences);
+    if (status < 0)
+        return status;
+    ids_clear(&to->host);
+    status = ids_reserve(&to->host, (size_t)batch->n_target_tokens);
+    if (status < 0)
+        return status;
+    for (int64_t i = 0; i < batch->n_target_tokens; i++)
+        to->host.data[i] = batch->target_out[batch->target_rows[i]];
+    to->labels = upload(pass, to->host.data, batch->n_target_tokens);
+    return STATUS_OK;
+}
+
+void model_batch_free(struct model_batch *batch)
+{
+    ids_free(&batch->host);
+    *batch = (struct model_batch){0};
+}
+
+struct tensor model_encode(struct model *model, const struct pass *pass,
+                           struct encoder_record *record, const struct sequence *source)
+{
+    return encoder_forward(&model->encoder, pass, record, source, 0);
+}
+
+void model_loss(struct model *model, const struct pass *pass, struct model_record *record,
+                const struct model_batch *batch, double smoothing, double scale,
+                double balance_scale)
+{
+    const struct tensor memory =
+        encoder_forward(&model->encoder, pass, &record->encoder, &batch->source, balance_scale);
+    const struct tensor readout =
+        decoder_forward(&model->decoder, pass, &record->decoder, &batch->target, &memory,
+                        &batch->source.lengths, balance_scale);
+    record->loss = tensor_1d(pass->arena, pass->backend->real, readout.dim[0]);
+    record->nll = tensor_like(pass->arena, &record->loss);
+    if (!pass->is_training) {
+        output_loss(&model->output, pass, &record->loss, &record->nll, &readout, &batch->labels,
+                    smoothing, scale, NULL);
+        return;
+    }
+    const struct tensor d_readout = tensor_like(pass->arena, &readout);
+    output_loss(&model->output, pass, &record->loss, &record->nll, &readout, &batch->labels,
+                smoothing, scale, &d_readout);
+    const struct tensor d_memory = tensor_like(pass->arena, &memory);
+    decoder_backward(&model->decoder, pass, &record->decoder, &batch->target, &d_readout,
+                     &d_memory);
+    encoder_backward(&model->encoder, pass, &record->encoder, &batch->source, &d_memory);
+}

@@ -1,0 +1,76 @@
+/* The whole translation model: embeddings, encoder, decoder, softmax, and its subword model.
+ *
+ * Letters as in backend/backend.h. A model's weights may be read by several threads at once, each
+ * with a backend and a pass of its own, as long as nobody trains it. */
+#ifndef MIXT_MODEL_MODEL_H
+#define MIXT_MODEL_MODEL_H
+
+#include "decoder/decoder.h"
+#include "encoder/encoder.h"
+#include "model/config.h"
+#include "text/batch.h"
+#include "text/sentencepiece.h"
+
+struct model {
+    struct config config;    /* its model and subword parts count */
+    struct subword *subword; /* owned; NULL in a model without text */
+    int64_t vocabulary;      /* V */
+    struct arena arena;      /* owned: values, gradients, moments */
+    struct param_list params;
+    struct embedding source_embedding, target_embedding;
+    struct output output;
+    struct encoder encoder;
+    struct decoder decoder;
+};
+
+/* Lays a model out for V = vocabulary words; values are undefined until model_start() or a load.
+ * is_training: with gradients and moments. backend is borrowed. On error the model is zeroed. */
+enum status model_init(struct model *model, struct backend *backend, const struct config *config,
+                       int64_t vocabulary, bool is_training) STATUS_CHECKED;
+
+/* Draws start values and packs them. */
+void model_start(struct model *model, uint64_t seed);
+
+/* Frees all, the subword model too; a zeroed model may be freed. */
+void model_free(struct model *model);
+
+/* MoE layers in order, encoder first: at most max pointers into the model; returns how many. */
+int64_t model_moe_layers(struct model *model, struct moe **layers, int64_t max);
+
+/* A batch in the backend's memory. Tensors live in the pass's arena, names in a reused buffer. */
+struct model_batch {
+    struct sequence source; /* ids [S, B] */
+    struct sequence target; /* ids [T, B] target_in; absent without targets */
+    struct tensor labels;   /* [N] i32: target_out of the real tokens */
+    struct ids host;        /* owned scratch of the upload */
+};
+
+/* Uploads; the arena's space is the caller's to release. STATUS_MEMORY. */
+enum status model_batch_upload(struct model_batch *to, const struct pass *pass,
+                               const struct batch *batch) STATUS_CHECKED;
+void model_batch_free(struct model_batch *batch);
+
+/* What model_loss() leaves; tensors in the pass's arena. */
+struct model_record {
+    struct encoder_record encoder;
+    struct decoder_record decoder;
+    struct tensor loss; /* [N] label-smoothed cross-entropy of each target token */
+    struct tensor nll;  /* [N] negative log-likelihood */
+};
+
+/* One teacher-forced pass. In a training pass the gradients of
+ *   scale * sum of losses + balance_scale * sum over MoE layers of their balance losses
+ * are added to the parameters'. */
+void model_loss(struct model *model, const struct pass *pass, struct model_record *record,
+                const struct model_batch *batch, double smoothing, double scale,
+                double balance_scale);
+
+/* The encoder's memory [S, B, D] of a batch's source. */
+struct tensor model_encode(struct model *model, const struct pass *pass,
+                           struct encoder_record *record, const struct sequence *source);
+
+/* The gate's record of MoE layer number `index`, in the order of model_moe_layers(). */
+const struct moe_record *model_moe_record(const struct model *model,
+                                          const struct model_record *record, int64_t index);
+
+#endif
