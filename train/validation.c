@@ -1,0 +1,165 @@
+/* Perplexity and BLEU on held-out text. */
+#include "train/validation.h"
+
+#include <stdlib.h>
+
+#include "api/translator.h"
+#include "text/bleu.h"
+#include "text/lines.h"
+#include "train/losses.h"
+
+/* Appends the lines of a file to buffer, each followed by '\n'; at most max lines, 0: all. */
+static enum status read_lines(const char *path, int64_t max, struct buffer *buffer, int64_t *count)
+{
+    struct lines *lines;
+    struct line line;
+    enum status status = lines_open(&lines, path);
+    if (status < 0)
+        return status;
+    for (*count = 0; max == 0 || *count < max; (*count)++) {
+        if ((status = lines_next(lines, &line)) < 0 || !line.bytes)
+            break;
+        if ((status = buffer_append(buffer, line.bytes, line.size)) < 0 ||
+            (status = buffer_append(buffer, "\n", 1)) < 0)
+            break;
+    }
+    lines_close(lines);
+    return status;
+}
+
+/* Cuts text at its line ends into count views. */
+static enum status index_lines(const struct buffer *text, int64_t count,
+                               struct subword_text **views)
+{
+    *views = calloc((size_t)count + 1, sizeof **views);
+    if (!*views)
+        return status_set(STATUS_MEMORY, "no memory for %lld lines", (long long)count);
+    size_t start = 0;
+    for (int64_t i = 0; i < count; i++) {
+        size_t end = start;
+        while (text->data[end] != '\n')
+            end++;
+        (*views)[i] = (struct subword_text){.bytes = text->data + start, .size = end - start};
+        start = end + 1;
+    }
+    return STATUS_OK;
+}
+
+enum status validation_open(struct validation *validation, const struct config *config,
+                            const struct subword *subword, int threads)
+{
+    *validation = (struct validation){0};
+    if (config->data.valid.n == 0)
+        return STATUS_OK;
+    const char *source = config->data.valid.path[0], *target = config->data.valid.path[1];
+    const struct corpus_options options = {.sources = &source,
+                                           .targets = &target,
+                                           .n_files = 1,
+                                           .source_subword = subword,
+                                           .target_subword = subword,
+                                           .max_len = config->data.max_len,
+                                           .threads = threads};
+    int64_t n_references = 0;
+    validation->is_wanted = true;
+    enum status status = corpus_load(&validation->corpus, &options);
+    if (status >= 0)
+        status = epoch_plan_make(&validation->plan, &validation->corpus, 0, 0,
+                                 config->train.batch_tokens);
+    if (status >= 0)
+        status = read_lines(source, config->valid.max_sentences, &validation->sources,
+                            &validation->n_lines);
+    if (status >= 0)
+        status =
+            read_lines(target, config->valid.max_sentences, &validation->references, &n_references);
+    if (status >= 0)
+        status = index_lines(&validation->sources, validation->n_lines, &validation->source_lines);
+    if (status >= 0)
+        status = index_lines(&validation->references, n_references, &validation->reference_lines);
+    if (status < 0)
+        validation_free(validation);
+    return status;
+}
+
+void validation_free(struct validation *validation)
+{
+    corpus_free(&validation->corpus);
+    epoch_plan_free(&validation->plan);
+    buffer_free(&validation->sources);
+    buffer_free(&validation->references);
+    free(validation->source_lines);
+    free(validation->reference_lines);
+    *validation = (struct validation){0};
+}
+
+static enum status measure_nll(const struct validation *validation, struct model *model,
+                               struct arena *arena, struct batch *batch, double *nll)
+{
+    const struct pass pass = {.backend = model->params.backend, .arena = arena};
+    struct model_batch uploaded = {0};
+    struct model_record *record = malloc(sizeof *record);
+    struct losses total = {0};
+    enum status status = record ? STATUS_OK : status_set(STATUS_MEMORY, "no memory to validate");
+    for (int64_t i = 0; i < validation->plan.n_batches && status >= 0; i++) {
+        const size_t mark = arena_mark(arena);
+        status = epoch_plan_batch(&validation->plan, &validation->corpus, i, 0, batch);
+        if (status >= 0)
+            status = model_batch_upload(&uploaded, &pass, batch);
+        if (status < 0)
+            break;
+        model_loss(model, &pass, record, &uploaded, 0, 1, 0);
+        status = losses_add(&total, &pass, record);
+        arena_release(arena, mark);
+    }
+    *nll = total.tokens ? total.nll / (double)total.tokens : 0;
+    model_batch_free(&uploaded);
+    losses_free(&total);
+    free(record);
+    return status;
+}
+
+static enum status measure_bleu(const struct validation *validation, struct model *model,
+                                double *bleu)
+{
+    const struct config *config = &model->config;
+    struct translator_options options = translator_defaults(config);
+    options.beam = config->valid.beam;
+    options.alpha = config->valid.alpha;
+    options.beta = config->valid.beta;
+    options.threads = model->params.backend->n_threads;
+    const struct bleu_config settings = bleu_config_default();
+    struct translator *translator = NULL;
+    struct bleu_counter *counter = NULL;
+    const struct translation *results;
+    struct bleu_stats sum = {0};
+    enum status status = translator_open(&translator, model, &options);
+    if (status >= 0)
+        status = bleu_counter_open(&counter, &settings);
+    if (status >= 0)
+        status = translator_run(translator, validation->source_lines, (size_t)validation->n_lines,
+                                &results);
+    for (int64_t i = 0; i < validation->n_lines && status >= 0; i++) {
+        const struct subword_text line = validation->reference_lines[i];
+        const struct bleu_text reference = {.bytes = line.bytes, .size = line.size};
+        const struct bleu_text hypothesis = {.bytes = results[i].text.data,
+                                             .size = results[i].text.size};
+        struct bleu_stats segment;
+        status = bleu_count(counter, hypothesis, &reference, 1, &segment);
+        if (status >= 0)
+            bleu_add(&sum, &segment);
+    }
+    *bleu = bleu_compute(&sum, &settings).score;
+    bleu_counter_close(counter);
+    translator_close(translator);
+    return status;
+}
+
+enum status validation_run(const struct validation *validation, struct model *model,
+                           struct arena *arena, struct batch *batch,
+                           struct validation_result *result)
+{
+    *result = (struct validation_result){.bleu = -1};
+    enum status status = measure_nll(validation, model, arena, batch, &result->nll);
+    if (status >= 0 && model->config.valid.metric == CONFIG_METRIC_BLEU)
+        status = measure_bleu(validation, model, &result->bleu);
+    return status;
+}
