@@ -1,0 +1,132 @@
+/* mixt info: what a model file holds. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "model/model_file.h"
+#include "tools/options.h"
+#include "tools/verbs.h"
+
+struct info_options {
+    bool wants_tensors, wants_config, wants_check;
+};
+
+#define AT(member) offsetof(struct info_options, member)
+
+static const struct option table[] = {
+    {"tensors", 't', NULL, NULL, OPTION_FLAG, AT(wants_tensors), 0, 0, NULL,
+     "list every tensor with type and shape"},
+    {"config", 'c', NULL, NULL, OPTION_FLAG, AT(wants_config), 0, 0, NULL,
+     "print the settings it was trained with, as YAML"},
+    {"check", 0, NULL, NULL, OPTION_FLAG, AT(wants_check), 0, 0, NULL,
+     "read every tensor and compare its hash"},
+};
+
+static const struct options_command command = {
+    .verb = "info",
+    .arguments = "MODEL",
+    .description = "Describes a model: a run directory (its best model) or a .safetensors file.",
+    .options = table,
+    .n_options = sizeof table / sizeof *table,
+    .min_arguments = 1,
+    .max_arguments = 1,
+};
+
+static void print_tensors(const struct safetensors *file)
+{
+    for (size_t i = 0; i < safetensors_count(file); i++) {
+        const struct safetensors_tensor *tensor = safetensors_get(file, i);
+        printf("%s %s [", tensor->name, safetensors_type_name(tensor->type));
+        for (int d = 0; d < tensor->rank; d++)
+            printf("%s%" PRId64, d ? ", " : "", tensor->dim[d]);
+        printf("]\n");
+    }
+}
+
+static void print_summary(const struct safetensors *file, const char *path,
+                          const struct config *config, const struct subword *subword)
+{
+    uint64_t numbers = 0;
+    for (size_t i = 0; i < safetensors_count(file); i++) {
+        const struct safetensors_tensor *tensor = safetensors_get(file, i);
+        numbers += tensor->size / safetensors_type_size(tensor->type);
+    }
+    const struct config_model *model = &config->model;
+    const char *step = safetensors_metadata(file, "step");
+    printf("file: %s\n", path);
+    printf("kind: %s\n", step ? "checkpoint (weights and training state)" : "model");
+    if (step)
+        printf("step: %s\n", step);
+    printf("numbers: %" PRIu64 " in %zu tensors\n", numbers, safetensors_count(file));
+    printf("vocabulary: %" PRId32 " pieces\n", subword_size(subword));
+    printf("width: %" PRId64 "\n", model->dim);
+    printf("encoder: %" PRId64 " LSTM layers of %" PRId64 " cells%s\n", model->encoder.layers,
+           model->encoder.hidden,
+           model->encoder.bidirectional == CONFIG_BIDIRECTIONAL_FIRST
+               ? ", the first in both directions"
+               : "");
+    printf("decoder: %" PRId64 " LSTM layers of %" PRId64 " cells\n", model->decoder.layers,
+           model->decoder.hidden);
+    for (int64_t l = 1; l <= model->encoder.layers; l++)
+        if (model->moe.after.encoder[l])
+            printf("mixture: after encoder.%" PRId64 ", %" PRId64 " experts, top %" PRId64 "\n", l,
+                   model->moe.experts, model->moe.top_k);
+    for (int64_t l = 1; l <= model->decoder.layers; l++)
+        if (model->moe.after.decoder[l])
+            printf("mixture: after decoder.%" PRId64 ", %" PRId64 " experts, top %" PRId64 "\n", l,
+                   model->moe.experts, model->moe.top_k);
+}
+
+static enum status print_config(const struct config *config)
+{
+    struct buffer text = {0};
+    const enum status status = config_write(config, CONFIG_PART_PORTABLE, &text);
+    if (status >= 0)
+        fwrite(text.data, 1, text.size, stdout);
+    buffer_free(&text);
+    return status;
+}
+
+static enum status run(const struct info_options *options, const char *model)
+{
+    struct buffer path = {0};
+    struct safetensors *file = NULL;
+    struct subword *subword = NULL;
+    struct config *config = malloc(sizeof *config);
+    enum status status = config ? STATUS_OK : status_set(STATUS_MEMORY, "no memory");
+    if (status >= 0)
+        status = model_find(model, &path);
+    if (status >= 0)
+        status = safetensors_open(&file, path.data);
+    if (status >= 0)
+        status = model_read_head(file, path.data, config, &subword);
+    if (status >= 0 && options->wants_check)
+        status = safetensors_verify(file);
+    if (status >= 0 && options->wants_config)
+        status = print_config(config);
+    if (status >= 0 && options->wants_tensors)
+        print_tensors(file);
+    if (status >= 0 && !options->wants_config && !options->wants_tensors)
+        print_summary(file, path.data, config, subword);
+    if (status >= 0 && options->wants_check)
+        printf("check: all tensors agree with their hashes\n");
+    subword_free(subword);
+    safetensors_close(file);
+    free(config);
+    buffer_free(&path);
+    return status;
+}
+
+int info_main(int argc, char **argv)
+{
+    struct info_options options = {0};
+    struct option_list arguments = {0};
+    int code = options_start(&command, argc, argv, &options, &arguments);
+    if (code >= 0)
+        return code;
+    const enum status status = run(&options, arguments.items[0]);
+    if (status < 0)
+        status_print();
+    options_free(&command, &options, &arguments);
+    return status_exit_code(status);
+}
