@@ -1,0 +1,304 @@
+/* Values and gradients against PyTorch, by name (make_golden.py).
+ *
+ * Usage: test_golden BACKEND PARTS TRANSLATOR, with the two files. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/golden/golden.h"
+#include "tests/translator.h"
+
+static const char *backend, *parts_path, *translator_path;
+
+struct golden_test {
+    struct fixture fixture;
+    struct golden golden;
+    double relative; /* how close numbers must be */
+};
+
+static void open_test(struct golden_test *test, const char *path)
+{
+    fixture_open(&test->fixture, backend);
+    golden_open(&test->golden, path);
+    test->relative = test->fixture.backend.real == DTYPE_F64 ? 1e-10 : 1e-5;
+}
+
+static void close_test(struct golden_test *test)
+{
+    golden_close(&test->golden);
+    fixture_close(&test->fixture);
+}
+
+static struct tensor real(struct golden_test *test, const char *prefix, const char *name)
+{
+    return golden_real(&test->golden, &test->fixture, prefix, name);
+}
+
+static struct tensor ints(struct golden_test *test, const char *prefix, const char *name)
+{
+    return golden_ints(&test->golden, &test->fixture, prefix, name);
+}
+
+static void expect(struct golden_test *test, const char *prefix, const char *name,
+                   const struct tensor *got)
+{
+    golden_expect(&test->golden, &test->fixture, prefix, name, got, test->relative);
+}
+
+/* Sets all parameters, whose names start with param_prefix, to values under golden_prefix. */
+static void start(struct golden_test *test, const char *param_prefix, const char *golden_prefix)
+{
+    struct param_list *params = &test->fixture.params;
+    for (int64_t i = 0; i < params->count; i++)
+        golden_set(&test->golden, &test->fixture, golden_prefix,
+                   params->items[i]->name + strlen(param_prefix), params->items[i]);
+    param_list_pack(params);
+    param_list_zero_gradients(params);
+}
+
+static void expect_gradients(struct golden_test *test, const char *param_prefix,
+                             const char *golden_prefix)
+{
+    const struct param_list *params = &test->fixture.params;
+    for (int64_t i = 0; i < params->count; i++)
+        expect(test, golden_prefix, params->items[i]->name + strlen(param_prefix),
+               &params->items[i]->grad);
+}
+
+/* -- torch.nn.LSTM(proj_size, bidirectional) over packed sequences -- */
+
+static void check_lstm(const char *direction)
+{
+    struct golden_test test;
+    open_test(&test, parts_path);
+    const struct pass *pass = &test.fixture.pass;
+    char prefix[32], grad_prefix[48];
+    snprintf(prefix, sizeof prefix, "lstm.%s.", direction);
+    snprintf(grad_prefix, sizeof grad_prefix, "%sgrad.", prefix);
+    struct lstm_layer layer;
+    lstm_init(&layer, &test.fixture.params, "lstm", 4, 5, 3, strcmp(direction, "backward") == 0);
+    start(&test, "lstm.", prefix);
+    const struct tensor x = real(&test, "lstm.", "x"), lengths = ints(&test, "lstm.", "lengths");
+    struct lstm_record record;
+    lstm_layer_forward(&layer, pass, &record, &x, &lengths);
+    expect(&test, prefix, "r", &record.r);
+    struct tensor d_r = real(&test, prefix, "d_r");
+    const struct tensor d_x = tensor_like(pass->arena, &x);
+    lstm_layer_backward(&layer, pass, &d_x, &d_r, &record);
+    expect(&test, prefix, "d_x", &d_x);
+    expect_gradients(&test, "lstm.", grad_prefix);
+    close_test(&test);
+}
+
+static void test_lstm(void **state)
+{
+    (void)state;
+    check_lstm("forward");
+    check_lstm("backward");
+}
+
+/* -- eq. 22 -- */
+
+static void test_attention(void **state)
+{
+    (void)state;
+    struct golden_test test;
+    open_test(&test, parts_path);
+    const struct pass *pass = &test.fixture.pass;
+    struct attention attention;
+    attention_init(&attention, &test.fixture.params, "attention", 4, 6);
+    start(&test, "attention.", "attention.");
+    const struct tensor x = real(&test, "attention.", "x");
+    const struct tensor memory = real(&test, "attention.", "memory");
+    const struct tensor lengths = ints(&test, "attention.", "lengths");
+    const struct tensor d_context = real(&test, "attention.", "d_context");
+    const struct tensor context = tensor_like(pass->arena, &x);
+    const struct tensor d_x = tensor_like(pass->arena, &x);
+    const struct tensor d_memory = tensor_like(pass->arena, &memory);
+    pass->backend->ops->fill(pass->backend, &d_x, 0);
+    pass->backend->ops->fill(pass->backend, &d_memory, 0);
+    struct attention_source source;
+    struct attention_record record;
+    attention_start(&attention, pass, &source, &memory, &lengths);
+    attention_forward(&attention, pass, &record, &source, &x, &context);
+    expect(&test, "attention.", "weights", &record.weights);
+    expect(&test, "attention.", "context", &context);
+    attention_backward(&attention, pass, &d_x, &d_memory, &record, &source, &d_context);
+    expect(&test, "attention.grad.", "x", &d_x);
+    expect(&test, "attention.grad.", "memory", &d_memory);
+    expect_gradients(&test, "attention.", "attention.grad.");
+    close_test(&test);
+}
+
+/* -- torch.nn.functional.cross_entropy(label_smoothing) -- */
+
+static void check_loss(const char *name, double smoothing)
+{
+    struct golden_test test;
+    open_test(&test, parts_path);
+    const struct pass *pass = &test.fixture.pass;
+    struct output output;
+    output_init(&output, &test.fixture.params, "output", 9, 4, NULL);
+    start(&test, "output.", "loss.");
+    const struct tensor x = real(&test, "loss.", "x"), targets = ints(&test, "loss.", "targets");
+    const struct tensor logits = pass_2d(pass, 6, 9), d_x = tensor_like(pass->arena, &x);
+    const struct tensor loss = tensor_1d(pass->arena, pass->backend->real, 6);
+    const struct tensor nll = tensor_like(pass->arena, &loss);
+    char prefix[48], grad_prefix[64];
+    snprintf(prefix, sizeof prefix, "loss.%s.", name);
+    snprintf(grad_prefix, sizeof grad_prefix, "%sgrad.", prefix);
+    output_logits(&output, pass, &logits, &x);
+    expect(&test, "loss.", "logits", &logits);
+    output_loss(&output, pass, &loss, &nll, &x, &targets, smoothing, 0.7, &d_x);
+    expect(&test, prefix, "losses", &loss);
+    expect(&test, "loss.", "nll", &nll);
+    expect(&test, grad_prefix, "x", &d_x);
+    expect_gradients(&test, "output.", grad_prefix);
+    close_test(&test);
+}
+
+static void test_loss(void **state)
+{
+    (void)state;
+    check_loss("plain", 0);
+    check_loss("smooth", 0.1);
+}
+
+/* -- eqs. 3-11 -- */
+
+static void check_gate(int n_experts, int top_k)
+{
+    struct golden_test test;
+    open_test(&test, parts_path);
+    const struct pass *pass = &test.fixture.pass;
+    char prefix[32], grad_prefix[48];
+    snprintf(prefix, sizeof prefix, "gate.%d.%d.", n_experts, top_k);
+    snprintf(grad_prefix, sizeof grad_prefix, "%sgrad.", prefix);
+    struct gate gate = {.n_experts = n_experts,
+                        .top_k = top_k,
+                        .importance_weight = 0.2,
+                        .load_weight = 0.3,
+                        .stream = 77};
+    gate_init(&gate, &test.fixture.params, "moe", 4);
+    start(&test, "moe.gate.", prefix);
+    const struct tensor x = real(&test, prefix, "x"), names = ints(&test, prefix, "names");
+    struct gate_record record;
+    gate_forward(&gate, pass, &record, &x, &names, 3);
+    golden_expect_ints(&test.golden, &test.fixture, prefix, "experts", &record.experts);
+    expect(&test, prefix, "weights", &record.weights);
+    expect(&test, prefix, "importance", &record.importance);
+    expect(&test, prefix, "load", &record.load);
+    expect(&test, prefix, "losses", &record.losses);
+    const struct tensor d_weights = real(&test, prefix, "d_weights");
+    const struct tensor d_x = tensor_like(pass->arena, &x);
+    pass->backend->ops->fill(pass->backend, &d_x, 0);
+    gate_backward(&gate, pass, &d_x, &d_weights, &record);
+    expect(&test, grad_prefix, "x", &d_x);
+    expect_gradients(&test, "moe.gate.", grad_prefix);
+    close_test(&test);
+}
+
+static void test_gate(void **state)
+{
+    (void)state;
+    check_gate(5, 2);
+    check_gate(4, 1);
+    check_gate(3, 3);
+    check_gate(6, 4);
+}
+
+/* -- the whole model -- */
+
+static struct sequence read_sequence(struct golden_test *test, const char *prefix)
+{
+    struct sequence sequence = {.ids = ints(test, prefix, "ids"),
+                                .lengths = ints(test, prefix, "lengths"),
+                                .names = ints(test, prefix, "names")};
+    const int64_t n_b = sequence.ids.dim[1], n_all = tensor_count(&sequence.ids);
+    const int32_t *lengths = fixture_read_ints(&test->fixture, &sequence.lengths);
+    const int32_t *names = fixture_read_ints(&test->fixture, &sequence.names);
+    int32_t *rows = arena_take(&test->fixture.arena, (size_t)n_all * sizeof *rows);
+    int32_t *row_names = arena_take(&test->fixture.arena, (size_t)n_all * sizeof *row_names);
+    int64_t count = 0;
+    for (int64_t i = 0; i < n_all; i++)
+        if (i / n_b < lengths[i % n_b]) {
+            rows[count] = (int32_t)i;
+            row_names[count++] = names[i];
+        }
+    sequence.rows = fixture_ints(&test->fixture, rows, count);
+    sequence.row_names = fixture_ints(&test->fixture, row_names, count);
+    return sequence;
+}
+
+/* Rows of [T, B, D] at a sequence's real positions. */
+static struct tensor real_rows(struct golden_test *test, const struct tensor *x,
+                               const struct sequence *sequence)
+{
+    const struct pass *pass = &test->fixture.pass;
+    const struct tensor y = pass_2d(pass, sequence->rows.dim[0], x->dim[2]);
+    pass->backend->ops->gather_rows(pass->backend, &y, x, &sequence->rows, 1);
+    return y;
+}
+
+static void expect_results(struct golden_test *test, const struct translator *translator,
+                           const struct translator_batch *batch,
+                           const struct translator_record *record)
+{
+    const struct pass *pass = &test->fixture.pass;
+    const struct tensor memory = real_rows(test, &record->memory, &batch->source);
+    const struct tensor weights =
+        real_rows(test, &record->decoder.attention.weights, &batch->target);
+    const struct tensor logits = pass_2d(pass, record->readout.dim[0], 11);
+    output_logits(&translator->output, pass, &logits, &record->readout);
+    expect(test, "", "memory", &memory);
+    expect(test, "", "attention", &weights);
+    expect(test, "", "logits", &logits);
+    expect(test, "", "losses", &record->loss);
+}
+
+static void test_translator(void **state)
+{
+    (void)state;
+    struct golden_test test;
+    open_test(&test, translator_path);
+    struct fixture *fixture = &test.fixture;
+    fixture->pass.dropout = 0.1;
+    const struct translator_config config = translator_config_small();
+    struct translator translator;
+    translator_init(&translator, fixture, &config);
+    start(&test, "", "param.");
+    const struct translator_batch batch = {.source = read_sequence(&test, "source."),
+                                           .target = read_sequence(&test, "target."),
+                                           .wanted = ints(&test, "", "wanted"),
+                                           .smoothing = 0.1,
+                                           .scale = 0.5,
+                                           .balance_scale = 2};
+    struct translator_record record;
+    const double total = translator_loss(&translator, fixture, &record, &batch, true);
+    expect_close("total", &total, golden_find(&test.golden, "", "total")->values, 1, test.relative);
+    expect_results(&test, &translator, &batch, &record);
+    expect_gradients(&test, "", "grad.");
+    close_test(&test);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 4) {
+        fprintf(stderr, "usage: test_golden BACKEND PARTS TRANSLATOR\n");
+        return 2;
+    }
+    backend = argv[1];
+    parts_path = argv[2];
+    translator_path = argv[3];
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lstm), cmocka_unit_test(test_attention),  cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_gate), cmocka_unit_test(test_translator),
+    };
+    return cmocka_run_group_tests_name(backend, tests, NULL, NULL);
+}

@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""Checks that every header compiles alone and twice, without warnings, and is guarded by its path.
+
+Usage: check_headers.py ROOT COMPILER [FLAG...]
+"""
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import tree
+
+FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-fopenmp", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+         "-fsyntax-only"]
+
+
+def wanted_guard(path):
+    return "MIXT_" + re.sub(r"[/.\-]", "_", path).upper()
+
+
+def check_guard(root, path):
+    with open(os.path.join(root, path), encoding="utf-8") as file:
+        text = file.read()
+    guard = re.search(r"^#ifndef (\w+)\n#define (\w+)\n", text, re.MULTILINE)
+    if guard is None or {guard.group(1), guard.group(2)} != {wanted_guard(path)}:
+        return f"{path}:1: its include guard is not {wanted_guard(path)}\n"
+    return ""
+
+
+def check_header(root, path, compiler):
+    source = f'#include "{path}"\n#include "{path}"\nextern int header_is_complete;\n'
+    done = subprocess.run(compiler + FLAGS + ["-I", root, "-x", "c", "-"], input=source.encode(),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    complaint = done.stdout.decode() if done.returncode else ""
+    return complaint + check_guard(root, path)
+
+
+def main():
+    root, compiler = sys.argv[1], sys.argv[2:]
+    names = tree.files(root, [".h"])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        complaints = [text for text in pool.map(lambda name: check_header(root, name, compiler),
+                                                names) if text]
+    print(*complaints, sep="", end="")
+    print(f"{len(names)} headers checked, {len(complaints)} with complaints")
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
