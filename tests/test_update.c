@@ -1,0 +1,187 @@
+/* The update by hand-worked numbers: schedule, Adam, clipping, moving average. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "train/optimizer.h"
+#include "train/schedule.h"
+
+static void near(double found, double wanted)
+{
+    if (fabs(found - wanted) > 1e-12 * (1 + fabs(wanted)))
+        fail_msg("%.17g found, %.17g wanted", found, wanted);
+}
+
+/* Shazeer et al. 2017, appendix E, with warm-up 4, hold 12 and a highest rate of 0.8. */
+static void test_inverse_root(void **state)
+{
+    (void)state;
+    struct config_train train = {.steps = 1000};
+    train.optimizer.lr = 0.8;
+    train.schedule.warmup = 4;
+    train.schedule.hold = 12;
+    train.schedule.decay = CONFIG_DECAY_INV_SQRT;
+    near(schedule_rate(&train, 1), 0.2);
+    near(schedule_rate(&train, 3), 0.6);
+    near(schedule_rate(&train, 4), 0.8);
+    near(schedule_rate(&train, 16), 0.8);
+    near(schedule_rate(&train, 64), 0.4); /* sqrt(16 / 64) = 1/2 */
+    near(schedule_rate(&train, 400), 0.16);
+}
+
+static void test_linear(void **state)
+{
+    (void)state;
+    struct config_train train = {.steps = 14};
+    train.optimizer.lr = 1;
+    train.schedule.warmup = 2;
+    train.schedule.hold = 2;
+    train.schedule.decay = CONFIG_DECAY_LINEAR;
+    near(schedule_rate(&train, 2), 1);
+    near(schedule_rate(&train, 4), 1);
+    near(schedule_rate(&train, 5), 10.0 / 11);
+    near(schedule_rate(&train, 14), 1.0 / 11); /* the step after the last would be 0 */
+    train.schedule.decay = CONFIG_DECAY_NONE;
+    near(schedule_rate(&train, 14), 1);
+}
+
+/* One parameter of two numbers on the double reference. */
+struct fixture {
+    struct backend backend;
+    struct arena arena, scratch;
+    struct param_list params;
+    double *value, *grad;
+    struct config_train train;
+};
+
+static void open_fixture(struct fixture *fixture, bool has_average)
+{
+    *fixture = (struct fixture){0};
+    assert_int_equal(backend_open(&fixture->backend, "ref64", 1), STATUS_OK);
+    assert_int_equal(arena_init(&fixture->arena, 1 << 20), STATUS_OK);
+    assert_int_equal(arena_init(&fixture->scratch, 1 << 20), STATUS_OK);
+    fixture->params = (struct param_list){.backend = &fixture->backend,
+                                          .arena = &fixture->arena,
+                                          .is_training = true,
+                                          .has_average = has_average};
+    struct param *param =
+        param_add(&fixture->params, (struct param_spec){.rank = 1, .dim = {2}}, "p");
+    param_list_start(&fixture->params, 1);
+    fixture->value = param->weight.value.data;
+    fixture->grad = param->grad.data;
+    fixture->train.optimizer.lr = 0.1;
+    fixture->train.optimizer.beta1 = 0.5;
+    fixture->train.optimizer.beta2 = 0.75;
+    fixture->train.schedule.decay = CONFIG_DECAY_NONE;
+    fixture->train.steps = 100;
+}
+
+static void close_fixture(struct fixture *fixture)
+{
+    param_list_free(&fixture->params);
+    arena_free(&fixture->arena);
+    arena_free(&fixture->scratch);
+    backend_close(&fixture->backend);
+}
+
+/* beta1 = 1/2, beta2 = 3/4, epsilon = 0. Step 1 moves by the rate against the sign. In step 2, for
+ * gradients 3 then 1: m = 1/2 * 3/2 + 1/2 = 5/4, v = 3/4 * 9/4 + 1/4 = 31/16; unbiased m = 5/3 and
+ * v = (31/16) / (7/16) = 31/7. */
+static void test_adam(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    double norm;
+    open_fixture(&fixture, false);
+    memcpy(fixture.value, (double[]){1, 1}, 2 * sizeof(double));
+    memcpy(fixture.grad, (double[]){3, -4}, 2 * sizeof(double));
+    assert_int_equal(optimizer_step(&fixture.params, &fixture.scratch, &fixture.train, 1, &norm),
+                     STATUS_OK);
+    near(norm, 5);
+    near(fixture.value[0], 0.9);
+    near(fixture.value[1], 1.1);
+    memcpy(fixture.grad, (double[]){1, 0}, 2 * sizeof(double));
+    assert_int_equal(optimizer_step(&fixture.params, &fixture.scratch, &fixture.train, 2, &norm),
+                     STATUS_OK);
+    near(fixture.value[0], 0.9 - 0.1 * (5.0 / 3) / sqrt(31.0 / 7));
+    close_fixture(&fixture);
+}
+
+/* A gradient of norm 5 clipped to 1/2 enters the moments as (0.3, -0.4). */
+static void test_clip(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    double norm;
+    open_fixture(&fixture, false);
+    fixture.train.optimizer.clip = 0.5;
+    memcpy(fixture.grad, (double[]){3, -4}, 2 * sizeof(double));
+    assert_int_equal(optimizer_step(&fixture.params, &fixture.scratch, &fixture.train, 1, &norm),
+                     STATUS_OK);
+    near(norm, 5);
+    const double *first = fixture.params.items[0]->first.data;
+    near(first[0], 0.5 * 0.3);
+    near(first[1], 0.5 * -0.4);
+    close_fixture(&fixture);
+}
+
+static void test_not_finite(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    double norm;
+    open_fixture(&fixture, false);
+    memcpy(fixture.value, (double[]){1, 2}, 2 * sizeof(double));
+    memcpy(fixture.grad, (double[]){NAN, 0}, 2 * sizeof(double));
+    assert_int_equal(optimizer_step(&fixture.params, &fixture.scratch, &fixture.train, 1, &norm),
+                     STATUS_DIVERGED);
+    assert_true(fixture.value[0] == 1 && fixture.value[1] == 2);
+    close_fixture(&fixture);
+}
+
+/* Averages move at steps 10, 20, ...: by 10/10, which is the value itself, then by 1 - 0.9^10, which
+ * is more than 10/20 and 10/30. */
+static void test_average(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    double norm, wanted = 0;
+    open_fixture(&fixture, true);
+    fixture.train.average = 0.9;
+    for (int64_t step = 1; step <= 30; step++) {
+        memcpy(fixture.grad, (double[]){0, 0}, 2 * sizeof(double));
+        fixture.train.optimizer.lr = 0;
+        fixture.value[0] = (double)step;
+        assert_int_equal(
+            optimizer_step(&fixture.params, &fixture.scratch, &fixture.train, step, &norm),
+            STATUS_OK);
+        if (step == 10)
+            wanted = 10;
+        else if (step == 20)
+            wanted += (1 - pow(0.9, 10)) * (20 - wanted);
+        else if (step == 30)
+            wanted += (1 - pow(0.9, 10)) * (30 - wanted);
+    }
+    const double *average = fixture.params.items[0]->average.data;
+    near(average[0], wanted);
+    param_list_swap_average(&fixture.params);
+    near(((double *)fixture.params.items[0]->weight.value.data)[0], wanted);
+    param_list_swap_average(&fixture.params);
+    near(fixture.value[0], 30);
+    close_fixture(&fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_inverse_root), cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_adam),         cmocka_unit_test(test_clip),
+        cmocka_unit_test(test_not_finite),   cmocka_unit_test(test_average),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
