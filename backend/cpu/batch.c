@@ -14,15 +14,49 @@ struct product {
     bool accumulate;
 };
 
+/* Four dot products of one row with rows of b, each summed as vector_dot() does. */
+VECTOR_INLINE void four_dots(float dot[4], const float *a, const float *b, int64_t b_j, int64_t n)
+{
+    float lane0[LANES] = {0}, lane1[LANES] = {0}, lane2[LANES] = {0}, lane3[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+#pragma omp simd
+        for (int j = 0; j < LANES; j++) {
+            lane0[j] += a[i + j] * b[i + j];
+            lane1[j] += a[i + j] * b[b_j + i + j];
+            lane2[j] += a[i + j] * b[2 * b_j + i + j];
+            lane3[j] += a[i + j] * b[3 * b_j + i + j];
+        }
+    for (int j = 0; i + j < n; j++) {
+        lane0[j] += a[i + j] * b[i + j];
+        lane1[j] += a[i + j] * b[b_j + i + j];
+        lane2[j] += a[i + j] * b[2 * b_j + i + j];
+        lane3[j] += a[i + j] * b[3 * b_j + i + j];
+    }
+    dot[0] = lanes_sum(lane0);
+    dot[1] = lanes_sum(lane1);
+    dot[2] = lanes_sum(lane2);
+    dot[3] = lanes_sum(lane3);
+}
+
 /* Rows of b are contiguous in k, and so are those of a: each number is a dot product. */
 KERNEL static void product_of_rows(const struct product *p)
 {
-    for (int64_t i = 0; i < p->n_i; i++)
-        for (int64_t j = 0; j < p->n_j; j++) {
-            float *cell = &p->c[i * p->c_i + j];
-            const float dot = vector_dot(p->a + i * p->a_i, p->b + j * p->b_j, p->n_k);
-            *cell = p->accumulate ? *cell + dot : dot;
+    for (int64_t i = 0; i < p->n_i; i++) {
+        const float *a = p->a + i * p->a_i;
+        float *c = p->c + i * p->c_i;
+        int64_t j = 0;
+        for (; j + 4 <= p->n_j; j += 4) {
+            float dot[4];
+            four_dots(dot, a, p->b + j * p->b_j, p->b_j, p->n_k);
+            for (int m = 0; m < 4; m++)
+                c[j + m] = p->accumulate ? c[j + m] + dot[m] : dot[m];
         }
+        for (; j < p->n_j; j++) {
+            const float dot = vector_dot(a, p->b + j * p->b_j, p->n_k);
+            c[j] = p->accumulate ? c[j] + dot : dot;
+        }
+    }
 }
 
 /* c [first .. first+count-1] of one row (+)= a times rows of b that are contiguous in j. */

@@ -72,8 +72,7 @@ static void cpu_activate_backward(struct backend *backend, const struct tensor *
     const int n_parts = context_parts(backend, count);
 #pragma omp parallel for num_threads(n_parts) schedule(static)
     for (int part = 0; part < n_parts; part++)
-        activate_backward_run(floats(d_x), floats(y), floats(d_y),
-                              part_start(count, part, n_parts),
+        activate_backward_run(floats(d_x), floats(y), floats(d_y), part_start(count, part, n_parts),
                               part_start(count, part + 1, n_parts), activation);
 }
 

@@ -25,7 +25,7 @@ KERNEL static void noise_row(float *restrict noisy, float *restrict stddev,
         const int64_t count = n_experts - first < NORMALS ? n_experts - first : NORMALS;
 #pragma omp simd
         for (int64_t e = 0; e < count; e++) {
-            const float width = vector_softplus(raw[first + e]);
+            const float width = fmaxf(vector_softplus(raw[first + e]), (float)GATE_MIN_STDDEV);
             stddev[first + e] = width;
             noisy[first + e] = clean[first + e] + normal[e] * width;
         }

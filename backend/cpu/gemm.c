@@ -9,9 +9,9 @@
 #include "backend/cpu/lane.h"
 
 enum {
-    FIXED_ROWS = 64,  /* of every block where results depend on the number of rows */
-    LEAST_ROWS = 32,  /* of a piece of work that one thread takes ... */
-    MOST_ROWS = 256,  /* ... and at most */
+    FIXED_ROWS = 64,    /* of every block where results depend on the number of rows */
+    LEAST_ROWS = 32,    /* of a piece of work that one thread takes ... */
+    MOST_ROWS = 256,    /* ... and at most */
     SMALL_WORK = 250000 /* multiplications that one thread finishes before a second one wakes */
 };
 
@@ -87,9 +87,9 @@ void gemm_pack(struct backend *backend, const struct gemm_layout *layout, void *
     } else {
 #pragma omp parallel for num_threads(gemm->n_threads) schedule(static) reduction(| : is_failed)
         for (int64_t i = 0; i < count; i++)
-            is_failed |= !lane_pack(lane_alone(gemm, omp_get_thread_num()), layout,
-                                    (char *)target + (size_t)i * step, source + i * size,
-                                    transposed);
+            is_failed |=
+                !lane_pack(lane_alone(gemm, omp_get_thread_num()), layout,
+                           (char *)target + (size_t)i * step, source + i * size, transposed);
     }
     if (is_failed)
         backend_fail(backend, "%s", first_message(gemm));
@@ -136,10 +136,9 @@ static bool rows_on_lane(struct lane *lane, const struct gemm_layout *layout, co
     for (int64_t first = 0; first < rows;) {
         const int64_t left = rows - first;
         const int64_t block = is_free ? next_block(left) : left < FIXED_ROWS ? left : FIXED_ROWS;
-        const bool is_done = is_free ? lane_product(lane, layout, packed, y + first * n,
-                                                    x + first * k, block, end)
-                                     : fixed_block(lane, layout, packed, y + first * n,
-                                                   x + first * k, block, end);
+        const bool is_done =
+            is_free ? lane_product(lane, layout, packed, y + first * n, x + first * k, block, end)
+                    : fixed_block(lane, layout, packed, y + first * n, x + first * k, block, end);
         if (!is_done)
             return false;
         first += block;
@@ -161,7 +160,8 @@ void gemm_groups(struct backend *backend, const struct gemm_layout *layout, cons
     const struct gemm *gemm = context_of(backend)->gemm;
     const int64_t k = gemm_layout_k(layout), n = gemm_layout_n(layout);
     const int64_t total = offsets[n_groups] - offsets[0];
-    const int64_t most = lane_rows_are_free(layout) ? piece_rows(total, gemm->n_threads) : FIXED_ROWS;
+    const int64_t most =
+        lane_rows_are_free(layout) ? piece_rows(total, gemm->n_threads) : FIXED_ROWS;
     const bool is_small = total * k * n < SMALL_WORK;
     int64_t n_taken = 0;
     bool is_failed = false;
@@ -218,8 +218,8 @@ static bool gradient_on_lane(struct lane *lane, float *d_w, const float *x, cons
             return false;
         first += block;
     }
-    return rows == first || lane_gradient_any(lane, d_w, x + first * in, d_y + first * out,
-                                              rows - first, in, out);
+    return rows == first ||
+           lane_gradient_any(lane, d_w, x + first * in, d_y + first * out, rows - first, in, out);
 }
 
 void gemm_gradient(struct backend *backend, float *d_w, const float *x, const float *d_y,

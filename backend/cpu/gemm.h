@@ -24,7 +24,7 @@ struct gemm_end {
 struct gemm *gemm_open(int n_threads);
 void gemm_close(struct gemm *gemm);
 
-/* A layout for matrices [k, n], and the bytes that one takes; NULL on error, kept in the backend. */
+/* A layout for matrices [k, n], or NULL with the error in the backend; and the bytes it takes. */
 struct gemm_layout *gemm_layout_open(struct backend *backend, int64_t k, int64_t n);
 void gemm_layout_close(struct gemm_layout *layout);
 size_t gemm_layout_bytes(const struct gemm_layout *layout);

@@ -1,20 +1,13 @@
 /* oneDNN's matmul and reorder primitives, kept by shape. */
 #include "backend/cpu/lane.h"
 
-#include <dnnl.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/cpu/gemm.h"
-
-/* Version 2 passes descriptions as pointers to structs, version 3 has handles of its own. */
-#if DNNL_VERSION_MAJOR >= 3
-#    define DESC(desc) (desc)
-#else
-#    define DESC(desc) (&(desc))
-#endif
+#include "backend/cpu/onednn.h"
 
 enum { BUCKETS = 1024 };
 
@@ -58,99 +51,6 @@ struct lane {
     size_t scratch_count;
     char message[128];
 };
-
-/* -- what differs between the versions -- */
-
-static void desc_free(dnnl_memory_desc_t *desc)
-{
-#if DNNL_VERSION_MAJOR >= 3
-    dnnl_memory_desc_destroy(*desc);
-#endif
-    memset(desc, 0, sizeof *desc);
-}
-
-static bool desc_query(dnnl_memory_desc_t *desc, const_dnnl_primitive_desc_t from, dnnl_query_t what)
-{
-#if DNNL_VERSION_MAJOR >= 3
-    return dnnl_memory_desc_clone(desc, dnnl_primitive_desc_query_md(from, what, 0)) ==
-           dnnl_success;
-#else
-    *desc = *dnnl_primitive_desc_query_md(from, what, 0);
-    return true;
-#endif
-}
-
-static bool desc_copy(dnnl_memory_desc_t *desc, const dnnl_memory_desc_t *from)
-{
-#if DNNL_VERSION_MAJOR >= 3
-    return dnnl_memory_desc_clone(desc, *from) == dnnl_success;
-#else
-    *desc = *from;
-    return true;
-#endif
-}
-
-/* A matrix with the given distances between rows and columns. */
-static bool desc_matrix(dnnl_memory_desc_t *desc, int64_t rows, int64_t columns, int64_t row_stride,
-                        int64_t column_stride)
-{
-    const dnnl_dims_t dims = {rows, columns}, strides = {row_stride, column_stride};
-#if DNNL_VERSION_MAJOR >= 3
-    return dnnl_memory_desc_create_with_strides(desc, 2, dims, dnnl_f32, strides) == dnnl_success;
-#else
-    return dnnl_memory_desc_init_by_strides(desc, 2, dims, dnnl_f32, strides) == dnnl_success;
-#endif
-}
-
-/* A matrix that oneDNN may store as it likes. */
-static bool desc_any(dnnl_memory_desc_t *desc, int64_t rows, int64_t columns)
-{
-    const dnnl_dims_t dims = {rows, columns};
-#if DNNL_VERSION_MAJOR >= 3
-    return dnnl_memory_desc_create_with_tag(desc, 2, dims, dnnl_f32, dnnl_format_tag_any) ==
-           dnnl_success;
-#else
-    return dnnl_memory_desc_init_by_tag(desc, 2, dims, dnnl_f32, dnnl_format_tag_any) ==
-           dnnl_success;
-#endif
-}
-
-static bool append_end(dnnl_post_ops_t post_ops, const struct shape *shape)
-{
-    static const dnnl_alg_kind_t algorithm[] = {[ACTIVATION_RELU] = dnnl_eltwise_relu,
-                                                [ACTIVATION_TANH] = dnnl_eltwise_tanh,
-                                                [ACTIVATION_SIGMOID] = dnnl_eltwise_logistic};
-    dnnl_status_t status = dnnl_success;
-#if DNNL_VERSION_MAJOR >= 3
-    if (shape->accumulate)
-        status = dnnl_post_ops_append_sum(post_ops, 1, 0, dnnl_data_type_undef);
-    if (status == dnnl_success && shape->activation != ACTIVATION_NONE)
-        status = dnnl_post_ops_append_eltwise(post_ops, algorithm[shape->activation], 0, 0);
-#else
-    if (shape->accumulate)
-        status = dnnl_post_ops_append_sum(post_ops, 1);
-    if (status == dnnl_success && shape->activation != ACTIVATION_NONE)
-        status = dnnl_post_ops_append_eltwise(post_ops, 1, algorithm[shape->activation], 0, 0);
-#endif
-    return status == dnnl_success;
-}
-
-static bool describe_matmul(dnnl_primitive_desc_t *result, dnnl_engine_t engine,
-                            const dnnl_memory_desc_t desc[N_SLOTS], bool has_bias,
-                            dnnl_primitive_attr_t attributes)
-{
-#if DNNL_VERSION_MAJOR >= 3
-    return dnnl_matmul_primitive_desc_create(result, engine, desc[SLOT_SOURCE], desc[SLOT_WEIGHTS],
-                                             has_bias ? desc[SLOT_BIAS] : NULL, desc[SLOT_TARGET],
-                                             attributes) == dnnl_success;
-#else
-    dnnl_matmul_desc_t matmul;
-    return dnnl_matmul_desc_init(&matmul, &desc[SLOT_SOURCE], &desc[SLOT_WEIGHTS],
-                                 has_bias ? &desc[SLOT_BIAS] : NULL,
-                                 &desc[SLOT_TARGET]) == dnnl_success &&
-           dnnl_primitive_desc_create(result, &matmul, attributes, engine, NULL) == dnnl_success;
-#endif
-}
 
 /* -- the lane -- */
 
@@ -252,21 +152,21 @@ static bool make_primitive(struct lane *lane, struct compiled *compiled,
         !desc_query(&scratchpad, description, dnnl_query_scratchpad_md))
         return false;
     compiled->scratchpad_bytes = dnnl_memory_desc_get_size(DESC(scratchpad));
-    const bool is_made = compiled->scratchpad_bytes == 0 ||
-                         make_slot(lane, compiled, SLOT_SCRATCHPAD, &scratchpad);
+    const bool is_made =
+        compiled->scratchpad_bytes == 0 || make_slot(lane, compiled, SLOT_SCRATCHPAD, &scratchpad);
     desc_free(&scratchpad);
     return is_made;
 }
 
 /* Descriptions of a matmul's operands; the packed one only when it is given. */
-static bool describe_operands(dnnl_memory_desc_t desc[N_SLOTS], const struct shape *s)
+static bool describe_operands(struct matmul_desc *desc, const struct shape *s)
 {
     const bool is_gradient = s->kind == KIND_GRADIENT;
-    return desc_matrix(&desc[SLOT_SOURCE], s->m, s->k, is_gradient ? 1 : s->k,
-                       is_gradient ? s->m : 1) &&
-           (!is_gradient || desc_matrix(&desc[SLOT_WEIGHTS], s->k, s->n, s->n, 1)) &&
-           (!s->has_bias || desc_matrix(&desc[SLOT_BIAS], 1, s->n, s->n, 1)) &&
-           desc_matrix(&desc[SLOT_TARGET], s->m, s->n, s->n, 1);
+    desc->has_bias = s->has_bias;
+    return desc_matrix(&desc->source, s->m, s->k, is_gradient ? 1 : s->k, is_gradient ? s->m : 1) &&
+           (!is_gradient || desc_matrix(&desc->weights, s->k, s->n, s->n, 1)) &&
+           (!s->has_bias || desc_matrix(&desc->bias, 1, s->n, s->n, 1)) &&
+           desc_matrix(&desc->target, s->m, s->n, s->n, 1);
 }
 
 static bool make_attributes(dnnl_primitive_attr_t *attributes, const struct shape *shape)
@@ -274,11 +174,11 @@ static bool make_attributes(dnnl_primitive_attr_t *attributes, const struct shap
     dnnl_post_ops_t post_ops = NULL;
     if (dnnl_primitive_attr_create(attributes) != dnnl_success)
         return false;
-    const bool is_made =
-        dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user) ==
-            dnnl_success &&
-        dnnl_post_ops_create(&post_ops) == dnnl_success && append_end(post_ops, shape) &&
-        dnnl_primitive_attr_set_post_ops(*attributes, post_ops) == dnnl_success;
+    const bool is_made = dnnl_primitive_attr_set_scratchpad_mode(
+                             *attributes, dnnl_scratchpad_mode_user) == dnnl_success &&
+                         dnnl_post_ops_create(&post_ops) == dnnl_success &&
+                         append_end(post_ops, shape->accumulate, shape->activation) &&
+                         dnnl_primitive_attr_set_post_ops(*attributes, post_ops) == dnnl_success;
     if (post_ops)
         dnnl_post_ops_destroy(post_ops);
     return is_made;
@@ -288,27 +188,26 @@ static bool compile_matmul(struct lane *lane, struct compiled *compiled,
                            const dnnl_memory_desc_t *packed)
 {
     const struct shape *shape = &compiled->shape;
-    dnnl_memory_desc_t desc[N_SLOTS];
-    memset(desc, 0, sizeof desc);
+    struct matmul_desc desc;
+    memset(&desc, 0, sizeof desc);
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t description = NULL;
-    bool is_made = describe_operands(desc, shape) &&
-                   (!packed || (desc_copy(&desc[SLOT_WEIGHTS], packed) &&
-                                desc_copy(&compiled->packed, packed)));
+    bool is_made =
+        describe_operands(&desc, shape) &&
+        (!packed || (desc_copy(&desc.weights, packed) && desc_copy(&compiled->packed, packed)));
     compiled->has_packed = packed && is_made;
     is_made = is_made && make_attributes(&attributes, shape) &&
-              describe_matmul(&description, lane->engine, desc, shape->has_bias, attributes) &&
+              describe_matmul(&description, lane->engine, &desc, attributes) &&
               make_primitive(lane, compiled, description) &&
-              make_slot(lane, compiled, SLOT_SOURCE, &desc[SLOT_SOURCE]) &&
-              make_slot(lane, compiled, SLOT_WEIGHTS, &desc[SLOT_WEIGHTS]) &&
-              (!shape->has_bias || make_slot(lane, compiled, SLOT_BIAS, &desc[SLOT_BIAS])) &&
-              make_slot(lane, compiled, SLOT_TARGET, &desc[SLOT_TARGET]);
+              make_slot(lane, compiled, SLOT_SOURCE, &desc.source) &&
+              make_slot(lane, compiled, SLOT_WEIGHTS, &desc.weights) &&
+              (!shape->has_bias || make_slot(lane, compiled, SLOT_BIAS, &desc.bias)) &&
+              make_slot(lane, compiled, SLOT_TARGET, &desc.target);
     if (description)
         dnnl_primitive_desc_destroy(description);
     if (attributes)
         dnnl_primitive_attr_destroy(attributes);
-    for (int i = 0; i < N_SLOTS; i++)
-        desc_free(&desc[i]);
+    matmul_desc_free(&desc);
     return is_made;
 }
 
@@ -342,8 +241,8 @@ static bool compile_pack(struct lane *lane, struct compiled *compiled,
 static size_t bucket_of(const struct shape *shape)
 {
     uint64_t hash = 14695981039346656037u;
-    const int64_t words[] = {shape->m, shape->n, shape->k, shape->kind, shape->has_bias,
-                             shape->activation, shape->accumulate};
+    const int64_t words[] = {shape->m,        shape->n,          shape->k,         shape->kind,
+                             shape->has_bias, shape->activation, shape->accumulate};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         hash = (hash ^ (uint64_t)words[i]) * 1099511628211u;
     return (size_t)(hash >> 32) % BUCKETS;
@@ -389,16 +288,16 @@ static bool run(struct lane *lane, struct compiled *compiled, const void *const 
         if (!compiled->slot[i])
             continue;
         const void *place = i == SLOT_SCRATCHPAD ? lane->scratchpad : data[i];
-        is_done = is_done && dnnl_memory_set_data_handle(compiled->slot[i], (void *)(uintptr_t)place) ==
-                                 dnnl_success;
+        is_done = is_done && dnnl_memory_set_data_handle(compiled->slot[i],
+                                                         (void *)(uintptr_t)place) == dnnl_success;
         arguments[count++] = (dnnl_exec_arg_t){argument[i], compiled->slot[i]};
     }
     is_done = is_done && dnnl_primitive_execute(compiled->primitive, lane->stream, count,
                                                 arguments) == dnnl_success;
     if (!is_done)
-        snprintf(lane->message, sizeof lane->message, "oneDNN failed in a product [%lld, %lld, %lld]",
-                 (long long)compiled->shape.m, (long long)compiled->shape.k,
-                 (long long)compiled->shape.n);
+        snprintf(lane->message, sizeof lane->message,
+                 "oneDNN failed in a product [%lld, %lld, %lld]", (long long)compiled->shape.m,
+                 (long long)compiled->shape.k, (long long)compiled->shape.n);
     return is_done;
 }
 
@@ -454,9 +353,8 @@ bool lane_gradient_any(struct lane *lane, float *d_w, const float *x, const floa
 bool lane_pack(struct lane *lane, const struct gemm_layout *layout, void *target,
                const float *source, bool transposed)
 {
-    const struct shape shape = {.n = layout->n,
-                                .k = layout->k,
-                                .kind = transposed ? KIND_PACK_TRANSPOSED : KIND_PACK};
+    const struct shape shape = {
+        .n = layout->n, .k = layout->k, .kind = transposed ? KIND_PACK_TRANSPOSED : KIND_PACK};
     const void *const data[N_SLOTS] = {[SLOT_SOURCE] = source, [SLOT_TARGET] = target};
     return find_and_run(lane, &shape, &layout->desc, data);
 }
@@ -467,15 +365,15 @@ bool lane_pack(struct lane *lane, const struct gemm_layout *layout, void *target
 static bool ask_layout(struct lane *lane, struct gemm_layout *layout)
 {
     const struct shape shape = {.m = 64, .n = layout->n, .k = layout->k, .kind = KIND_PRODUCT};
-    dnnl_memory_desc_t desc[N_SLOTS];
-    memset(desc, 0, sizeof desc);
+    struct matmul_desc desc;
+    memset(&desc, 0, sizeof desc);
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t description = NULL;
     const char *implementation = "";
     const bool is_known =
-        describe_operands(desc, &shape) && desc_any(&desc[SLOT_WEIGHTS], shape.k, shape.n) &&
+        describe_operands(&desc, &shape) && desc_any(&desc.weights, shape.k, shape.n) &&
         make_attributes(&attributes, &shape) &&
-        describe_matmul(&description, lane->engine, desc, false, attributes) &&
+        describe_matmul(&description, lane->engine, &desc, attributes) &&
         dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, &implementation) ==
             dnnl_success &&
         desc_query(&layout->desc, description, dnnl_query_weights_md);
@@ -487,8 +385,7 @@ static bool ask_layout(struct lane *lane, struct gemm_layout *layout)
         dnnl_primitive_desc_destroy(description);
     if (attributes)
         dnnl_primitive_attr_destroy(attributes);
-    for (int i = 0; i < N_SLOTS; i++)
-        desc_free(&desc[i]);
+    matmul_desc_free(&desc);
     return is_known;
 }
 

@@ -57,8 +57,8 @@ static void cpu_cross_entropy(struct backend *backend, const struct tensor *loss
     for (int64_t n = 0; n < rows; n++) {
         CHECK(target[n] >= 0 && target[n] < width, "target %d of %lld", target[n],
               (long long)width);
-        const struct row_loss result = loss_row(floats(logits) + n * width, width, target[n],
-                                                smoothing, gradient_scale);
+        const struct row_loss result =
+            loss_row(floats(logits) + n * width, width, target[n], smoothing, gradient_scale);
         floats(loss)[n] = (float)result.loss;
         floats(nll)[n] = (float)result.nll;
     }

@@ -186,7 +186,6 @@ static void backward_cells(struct backend *backend, const struct tensor *d_r,
     for (int64_t b = 0; b < active; b++) {
         if (length && length[b] <= t) {
             clear(gates + b * 4 * s.n_h, 4 * s.n_h);
-            clear(d_cell + b * s.n_h, s.n_h);
             clear(d_r_now + b * s.n_p, s.n_p);
             continue;
         }
@@ -196,7 +195,6 @@ static void backward_cells(struct backend *backend, const struct tensor *d_r,
     }
     const int64_t over = s.n_b - active;
     clear(gates + active * 4 * s.n_h, over * 4 * s.n_h);
-    clear(d_cell + active * s.n_h, over * s.n_h);
     clear(d_r_now + active * s.n_p, over * s.n_p);
 }
 

@@ -26,8 +26,7 @@ static bool form_init(struct backend *backend, struct form *form, int64_t count,
     form->layout = gemm_layout_open(backend, k, n);
     if (!form->layout)
         return false;
-    form->data =
-        aligned_alloc(ARENA_ALIGNMENT, (size_t)count * gemm_layout_bytes(form->layout));
+    form->data = aligned_alloc(ARENA_ALIGNMENT, (size_t)count * gemm_layout_bytes(form->layout));
     if (form->data)
         return true;
     backend_fail(backend, "no memory to pack %lld matrices [%lld, %lld]", (long long)count,
@@ -55,8 +54,8 @@ static void cpu_weight_pack(struct backend *backend, struct weight *weight, int 
         struct form *form = &packed->form[transposed];
         if (!(forms & (transposed ? PACK_TRANSPOSED : PACK_PLAIN)))
             continue;
-        if (!form->layout && !form_init(backend, form, count, transposed ? out : in,
-                                        transposed ? in : out))
+        if (!form->layout &&
+            !form_init(backend, form, count, transposed ? out : in, transposed ? in : out))
             return;
         gemm_pack(backend, form->layout, form->data, floats(w), transposed, count);
         weight->is_packed[transposed] = true;
@@ -146,8 +145,9 @@ KERNEL static void sum_columns_of(float *sum, const float *x, int64_t rows, int6
         const float *r = x + n * width;
 #pragma omp simd
         for (int64_t d = first; d < last; d++)
-            sum[d] += ((r[d] + r[width + d]) + (r[2 * width + d] + r[3 * width + d])) +
-                      ((r[4 * width + d] + r[5 * width + d]) + (r[6 * width + d] + r[7 * width + d]));
+            sum[d] +=
+                ((r[d] + r[width + d]) + (r[2 * width + d] + r[3 * width + d])) +
+                ((r[4 * width + d] + r[5 * width + d]) + (r[6 * width + d] + r[7 * width + d]));
     }
     for (; n < rows; n++)
 #pragma omp simd

@@ -88,7 +88,8 @@ VECTOR_INLINE void vector_normals(float normal[NORMALS], struct random_key key, 
         const float rest = ((float)(int32_t)(angle - (quarter << 30)) + 0.5f) * 1.46291808e-9f;
         const float q = rest * rest;
         const float sine =
-            rest + rest * q * (-1.0f / 6 + q * (1.0f / 120 + q * (-1.0f / 5040 + q * (1.0f / 362880))));
+            rest +
+            rest * q * (-1.0f / 6 + q * (1.0f / 120 + q * (-1.0f / 5040 + q * (1.0f / 362880))));
         const float cosine =
             1 + q * (-0.5f + q * (1.0f / 24 + q * (-1.0f / 720 + q * (1.0f / 40320))));
         const float first = quarter & 1 ? sine : cosine, second = quarter & 1 ? cosine : sine;

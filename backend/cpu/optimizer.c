@@ -33,8 +33,8 @@ static void cpu_sum_squares(struct backend *backend, const struct tensor *sum,
     const int n_parts = context_parts(backend, count);
 #pragma omp parallel for num_threads(n_parts) schedule(static)
     for (int64_t i = 0; i < runs; i++)
-        part[i] = sum_squares_run(floats(x) + i * RUN,
-                                  count - i * RUN < RUN ? count - i * RUN : RUN);
+        part[i] =
+            sum_squares_run(floats(x) + i * RUN, count - i * RUN < RUN ? count - i * RUN : RUN);
     double total = 0;
     for (int64_t i = 0; i < runs; i++)
         total += part[i];

@@ -20,7 +20,7 @@ KERNEL static int64_t find_above(const float *x, int64_t from, int64_t width, fl
     return from;
 }
 
-enum { MAX_CHUNKS = 32, LEAST_DEPTH = 4 };
+enum { MAX_CHUNKS = 32, LEAST_DEPTH = 32 };
 
 /* Cuts a row into chunks of depth * LANES numbers, and takes the largest of each chunk's lane:
  * maxima [n_chunks, LANES]. NaNs are passed over. */

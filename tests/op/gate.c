@@ -47,6 +47,10 @@ static void check_top_k(struct checker *c)
             try_top_k(c, row_counts[i] / 4, 16, 16, kind);
             try_top_k(c, row_counts[i] / 4, 64 + i, 1, kind);
         }
+    for (int kind = 0; kind < 3; kind++) {
+        try_top_k(c, 7, 5000, 5, kind);
+        try_top_k(c, 3, 20011, 40, kind);
+    }
 }
 
 /* -- noise: noisy, stddev, clean, raw, rows -- */
@@ -154,9 +158,9 @@ static void try_gate_load(struct checker *c, int64_t rows, int64_t n_experts, in
     check_trial(c, &trial);
 }
 
-static const int64_t gate_shapes[][3] = {{1, 4, 2},   {7, 5, 1},   {17, 16, 4},  {65, 16, 15},
-                                         {64, 9, 9},  {255, 33, 3}, {300, 130, 4}, {0, 8, 2},
-                                         {1000, 8, 2}};
+static const int64_t gate_shapes[][3] = {{1, 4, 2},     {7, 5, 1},  {17, 16, 4},
+                                         {65, 16, 15},  {64, 9, 9}, {255, 33, 3},
+                                         {300, 130, 4}, {0, 8, 2},  {1000, 8, 2}};
 
 static void check_gate_load(struct checker *c)
 {

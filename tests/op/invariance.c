@@ -1,5 +1,6 @@
 /* A sentence's result must not depend on its neighbours, its place, its padding, or the threads:
  * rows computed alone equal the same rows in a batch, bit by bit. */
+#include <pthread.h>
 #include <string.h>
 
 #include "tests/op/op.h"
@@ -130,8 +131,7 @@ static void lstm_rows(struct backend *backend, struct checker *c, struct state *
     backend->ops->lstm_forward(backend, &r, &x, &lstm);
     for (int64_t n = 0; n < count; n++) {
         memcpy(y + n * s->width, (float *)r.data + n * n_p, (size_t)n_p * sizeof *y);
-        memcpy(y + n * s->width + n_p, (float *)lstm.cells.data + n * n_h,
-               (size_t)n_h * sizeof *y);
+        memcpy(y + n * s->width + n_p, (float *)lstm.cells.data + n * n_h, (size_t)n_h * sizeof *y);
     }
 }
 
@@ -201,7 +201,8 @@ static void check_padding(struct checker *c, struct backend *backend, int64_t n_
 {
     const int64_t n_b = 3, n_d = 37, n_t = 4;
     struct tensor q = random_tensor(c, 1, 3, n_t, n_b, n_d);
-    struct tensor keys = random_tensor(c, 1, 3, padded, n_b, n_d), lengths = int_tensor(c, n_b, n_s);
+    struct tensor keys = random_tensor(c, 1, 3, padded, n_b, n_d),
+                  lengths = int_tensor(c, n_b, n_s);
     struct tensor context[2];
     for (int i = 0; i < 2; i++) {
         const int64_t width = i == 0 ? n_s : padded;
@@ -216,6 +217,66 @@ static void check_padding(struct checker *c, struct backend *backend, int64_t n_
            memcmp(context[0].data, context[1].data, (size_t)(n_t * n_b * n_d) * sizeof(float)) == 0,
            "%lld keys give another context than %lld padded to %lld", (long long)n_s,
            (long long)n_s, (long long)padded);
+}
+
+/* -- several handles at once, as decoding threads use them -- */
+
+enum { N_WORKERS = 3, N_ROUNDS = 40 };
+
+struct worker {
+    struct backend backend;
+    const struct weight *weight;
+    const struct tensor *x;
+    float *y;
+    const float *wanted;
+    bool is_equal;
+};
+
+static void *work(void *argument)
+{
+    struct worker *worker = argument;
+    const int64_t width = worker->weight->value.dim[1];
+    worker->is_equal = true;
+    for (int64_t round = 0; round < N_ROUNDS; round++) {
+        const int64_t rows = 1 + round % worker->x->dim[0];
+        const struct tensor x = tensor_slice(worker->x, 0, rows);
+        const struct tensor y = matrix_at(worker->y, rows, width);
+        worker->backend.ops->linear(&worker->backend, &y, &x, worker->weight, false, NULL,
+                                    ACTIVATION_TANH, false);
+        worker->is_equal &=
+            memcmp(worker->y, worker->wanted, (size_t)(rows * width) * sizeof(float)) == 0;
+    }
+    return NULL;
+}
+
+/* Handles of their own, opened here and used on other threads, on weights packed by another. */
+static void check_workers(struct checker *c)
+{
+    const int64_t rows = 70, in = 96, out = 100;
+    struct tensor x = random_tensor(c, 1, 2, rows, in, 0);
+    struct weight weight;
+    pack(c, &weight, random_tensor(c, 0.1, 2, in, out, 0));
+    const struct tensor wanted = tensor_2d(&c->arena, DTYPE_F32, rows, out);
+    c->handles[0].ops->linear(&c->handles[0], &wanted, &x, &weight, false, NULL, ACTIVATION_TANH,
+                              false);
+    struct worker workers[N_WORKERS] = {0};
+    pthread_t threads[N_WORKERS];
+    for (int i = 0; i < N_WORKERS; i++) {
+        workers[i].weight = &weight;
+        workers[i].x = &x;
+        workers[i].y = arena_take(&c->arena, (size_t)(rows * out) * sizeof(float));
+        workers[i].wanted = wanted.data;
+        CHECK(backend_open(&workers[i].backend, c->handles[0].ops->name, 1) == STATUS_OK &&
+                  pthread_create(&threads[i], NULL, work, &workers[i]) == 0,
+              "worker %d does not start", i);
+    }
+    for (int i = 0; i < N_WORKERS; i++) {
+        pthread_join(threads[i], NULL);
+        report(c, "linear", workers[i].is_equal && backend_sync(&workers[i].backend) == STATUS_OK,
+               "differs among several handles");
+        backend_close(&workers[i].backend);
+    }
+    c->handles[0].ops->weight_free(&c->handles[0], &weight);
 }
 
 static void check_products(struct checker *c)
@@ -249,6 +310,7 @@ void check_invariance(struct checker *c)
 {
     const size_t mark = arena_mark(&c->arena);
     check_products(c);
+    check_workers(c);
     struct state s = {.width = 37};
     s.t[0] = random_tensor(c, 2, 2, 300, 37, 0);
     s.t[1] = int_tensor(c, 300, 37);

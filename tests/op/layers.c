@@ -55,8 +55,8 @@ static void call_lstm_backward(struct backend *backend, struct tensor *t, struct
     const struct lstm lstm = lstm_of(t, w, trial);
     const struct lstm_gradients gradients = {t[LSTM_D_INPUT], t[LSTM_D_RECURRENT],
                                              t[LSTM_D_PROJECTION], t[LSTM_D_BIAS]};
-    backend->ops->lstm_backward(backend, given(&t[LSTM_D_X]), &t[LSTM_D_R], &t[LSTM_X],
-                                &t[LSTM_R], &lstm, &gradients);
+    backend->ops->lstm_backward(backend, given(&t[LSTM_D_X]), &t[LSTM_D_R], &t[LSTM_X], &t[LSTM_R],
+                                &lstm, &gradients);
 }
 
 /* Shapes of one layer. */
@@ -120,11 +120,11 @@ static void try_lstm_backward(struct checker *c, struct layer s)
 }
 
 static const struct layer small_layers[] = {
-    {1, 1, 5, 3, 2, false, false, ALL_LONG},     {1, 17, 9, 16, 7, false, false, ALL_LONG},
-    {4, 3, 20, 33, 12, true, false, ALL_LONG},   {6, 7, 20, 33, 12, false, false, DESCENDING},
+    {1, 1, 5, 3, 2, false, false, ALL_LONG},      {1, 17, 9, 16, 7, false, false, ALL_LONG},
+    {4, 3, 20, 33, 12, true, false, ALL_LONG},    {6, 7, 20, 33, 12, false, false, DESCENDING},
     {6, 40, 16, 32, 16, true, false, DESCENDING}, {7, 5, 20, 33, 12, false, false, ANY_ORDER},
-    {8, 65, 8, 17, 9, true, false, ANY_ORDER},   {50, 4, 16, 24, 16, false, false, DESCENDING},
-    {3, 0, 8, 8, 8, false, false, ALL_LONG},     {2, 130, 8, 16, 8, false, false, DESCENDING},
+    {8, 65, 8, 17, 9, true, false, ANY_ORDER},    {50, 4, 16, 24, 16, false, false, DESCENDING},
+    {3, 0, 8, 8, 8, false, false, ALL_LONG},      {2, 130, 8, 16, 8, false, false, DESCENDING},
 };
 
 static void check_lstm_forward(struct checker *c)
@@ -170,7 +170,7 @@ static void call_attention_backward(struct backend *backend, struct tensor *t, s
     backend->ops->attention_softmax_backward(backend, &t[0], &t[2], &t[1]);
 }
 
-static const int64_t attention_shapes[][3] = {{1, 1, 1},  {3, 2, 7},  {5, 7, 16}, {2, 9, 17},
+static const int64_t attention_shapes[][3] = {{1, 1, 1},   {3, 2, 7},   {5, 7, 16},  {2, 9, 17},
                                               {14, 5, 64}, {1, 64, 65}, {3, 3, 255}, {2, 0, 5}};
 
 static void try_attention(struct checker *c, const int64_t shape[3], bool is_backward)

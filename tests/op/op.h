@@ -69,7 +69,7 @@ extern const struct op_check element_checks[], layer_checks[], product_checks[],
 
 #define OP(member, check)                                                                          \
     {                                                                                              \
-        #member, offsetof(struct backend_ops, member), check                                       \
+#        member, offsetof(struct backend_ops, member), check                                       \
     }
 
 /* Row counts that catch what goes wrong at the borders of vectors, blocks and threads. */

@@ -54,8 +54,8 @@ static struct operand *add(struct checker *checker, struct trial *trial, struct 
     CHECK(trial->n_operands < MAX_OPERANDS, "too many operands");
     if (operand.rank > 0 && operand.dim[0] < 0)
         operand.rank = 0;
-    operand.values = arena_take_zeroed(&checker->arena,
-                                       (size_t)operand_count(&operand) * sizeof(double));
+    operand.values =
+        arena_take_zeroed(&checker->arena, (size_t)operand_count(&operand) * sizeof(double));
     trial->operands[trial->n_operands] = operand;
     return &trial->operands[trial->n_operands++];
 }
@@ -64,8 +64,7 @@ double *add_reals(struct checker *checker, struct trial *trial, const char *name
                   double scale, int rank, int64_t d0, int64_t d1, int64_t d2)
 {
     const struct operand *operand = add(
-        checker, trial,
-        (struct operand){name, use, DTYPE_F32, rank, {d0, d1, d2}, .values = NULL});
+        checker, trial, (struct operand){name, use, DTYPE_F32, rank, {d0, d1, d2}, .values = NULL});
     const int64_t count = operand_count(operand);
     for (int64_t i = 0; scale != 0 && i < count; i++)
         operand->values[i] = (float)(scale * draw_normal(checker));
@@ -80,8 +79,7 @@ double *add_ints(struct checker *checker, struct trial *trial, const char *name,
                  int64_t bound, int rank, int64_t d0, int64_t d1)
 {
     const struct operand *operand =
-        add(checker, trial,
-            (struct operand){name, use, DTYPE_I32, rank, {d0, d1}, .values = NULL});
+        add(checker, trial, (struct operand){name, use, DTYPE_I32, rank, {d0, d1}, .values = NULL});
     for (int64_t i = 0; i < operand_count(operand); i++)
         operand->values[i] = (double)draw_below(checker, bound);
     return operand->values;
@@ -342,10 +340,9 @@ static void compare_operand(struct checker *checker, const struct trial *trial, 
     const bool is_passed = is_exact ? d.at < 0 : d.nmse <= 1e-11 && d.worst <= 2e-5;
     if (is_passed)
         return;
-    report(checker, trial->op, false,
-           "%s %s[%lld] = %.9g, wanted %.9g; nmse %.2g, worst %.2g;%s", who,
-           operand->name, (long long)d.at, tensor_get(got, d.at), tensor_get(wanted, d.at), d.nmse,
-           d.worst, shapes_of(trial));
+    report(checker, trial->op, false, "%s %s[%lld] = %.9g, wanted %.9g; nmse %.2g, worst %.2g;%s",
+           who, operand->name, (long long)d.at, tensor_get(got, d.at), tensor_get(wanted, d.at),
+           d.nmse, d.worst, shapes_of(trial));
 }
 
 static void compare(struct checker *checker, struct backend *backend, const struct trial *trial,
