@@ -225,6 +225,21 @@ static int compare_candidates(const void *left, const void *right)
     return (a->token > b->token) - (a->token < b->token);
 }
 
+/* Whether patience has run out and n_best ended hypotheses are as good as the best live one is
+ * now. */
+static bool is_settled(const struct slow *slow, double log_prob, int64_t length)
+{
+    const struct beam_config *config = slow->config;
+    const double live = log_prob / pow((5 + (double)length) / 6, config->alpha);
+    int64_t n_ended = 0, n_better = 0;
+    for (int64_t i = 0; i < slow->n_found; i++) {
+        n_ended += !slow->found[i].reached_limit;
+        n_better += !slow->found[i].reached_limit && slow->found[i].score >= live;
+    }
+    return config->patience > 0 && n_ended >= config->n_best && n_better >= config->n_best &&
+           (double)n_ended >= config->patience * (double)config->beam;
+}
+
 /* Beam search with nothing clever in it. */
 static void search_slowly(struct slow *slow)
 {
@@ -262,11 +277,7 @@ static void search_slowly(struct slow *slow)
         }
         memcpy(live, next, sizeof live);
         n_live = n_next;
-        int64_t n_ended = 0;
-        for (int64_t i = 0; i < slow->n_found; i++)
-            n_ended += !slow->found[i].reached_limit;
-        if (config->patience > 0 && n_ended >= config->n_best &&
-            (double)n_ended >= config->patience * (double)config->beam)
+        if (n_live > 0 && is_settled(slow, live[0].log_prob, t + 1))
             n_live = 0;
     }
 }

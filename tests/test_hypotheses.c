@@ -176,19 +176,27 @@ static void test_limit(void **state)
     arena_free(&bench.arena);
 }
 
-/* With patience 1 two finished hypotheses settle a beam of 2, though a live one is better. */
+/* alpha 1: lp(3) = 8/6, lp(4) = 9/6 and, at the limit, lp(8) = 13/6. After step 3 two have finished,
+ * the second with -4, but a live one stands at -1.25 / lp(3). After step 4 the best live one stands
+ * at -7.25 / lp(4) = -4.83, which settles it with patience 1; yet it could reach -7.25 / lp(8) =
+ * -3.35, which keeps it going with patience 0, and with 2, since 4 have not finished. */
 static void test_patience(void **state)
 {
     (void)state;
     for (int patience = 0; patience <= 2; patience++) {
         struct bench bench;
         open_bench(&bench, 2, patience);
+        bench.config.alpha = 1;
         advance(&bench, (const int32_t[]){3, EOS, 4}, (const double[]){-0.25, -4, -5});
         advance(&bench, (const int32_t[]){6, EOS, 5, 7, 8, 9},
                 (const double[]){-0.5, -5, -6, -0.125, -3, -4});
         assert_int_equal(bench.hypotheses.n_finished, 1);
         advance(&bench, (const int32_t[]){6, EOS, 5, 7, 8, 9},
                 (const double[]){-0.5, -1, -6, -2, -3, -4});
+        assert_int_equal(bench.hypotheses.n_finished, 2);
+        assert_int_equal(bench.hypotheses.n_live, 2);
+        advance(&bench, (const int32_t[]){6, 5, 7, 6, 5, 7},
+                (const double[]){-6, -7, -8, -20, -20, -20});
         assert_int_equal(bench.hypotheses.n_finished, 2);
         assert_int_equal(bench.hypotheses.n_live, patience == 1 ? 0 : 2);
         arena_free(&bench.arena);
