@@ -25,9 +25,9 @@ struct beam_config {
     double beta;       /* of the coverage penalty, >= 0; 0: none, and then it costs nothing */
     double max_ratio;  /* a translation of S source tokens has at most ceil(max_ratio * S) + */
     int64_t max_extra; /* max_extra tokens, its end symbol included; never less than 1 */
-    double patience;   /* once patience * W hypotheses of a sentence have finished, it is settled when
-                          no live one scores better now than the n_best; before, and with 0, only
-                          when none can become better */
+    double patience;   /* once patience * W hypotheses of a sentence have finished, it is settled
+                          when no live one scores better now than the n_best; before, and with 0,
+                          only when none can become better */
 };
 
 struct hypothesis {

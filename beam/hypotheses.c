@@ -159,8 +159,9 @@ static bool is_settled(const struct hypotheses *hypotheses)
     const struct beam_config *config = hypotheses->config;
     if (hypotheses->n_finished < config->n_best)
         return false;
-    /* A sure model finishes W hypotheses that each leave a word out before the right one, longer and
-     * far better, reaches its end: out of patience, a live one still counts as what it is now. */
+    /* A sure model finishes W hypotheses that each leave a word out before the right one, longer
+     * and far better, reaches its end: out of patience, a live one still counts as what it is now.
+     * */
     const bool is_impatient = config->patience > 0 && (double)hypotheses->n_finished >=
                                                           config->patience * (double)config->beam;
     const int64_t length = is_impatient ? hypotheses->n_tokens : hypotheses->limit;

@@ -176,10 +176,10 @@ static void test_limit(void **state)
     arena_free(&bench.arena);
 }
 
-/* alpha 1: lp(3) = 8/6, lp(4) = 9/6 and, at the limit, lp(8) = 13/6. After step 3 two have finished,
- * the second with -4, but a live one stands at -1.25 / lp(3). After step 4 the best live one stands
- * at -7.25 / lp(4) = -4.83, which settles it with patience 1; yet it could reach -7.25 / lp(8) =
- * -3.35, which keeps it going with patience 0, and with 2, since 4 have not finished. */
+/* alpha 1: lp(3) = 8/6, lp(4) = 9/6 and, at the limit, lp(8) = 13/6. After step 3 two have
+ * finished, the second with -4, but a live one stands at -1.25 / lp(3). After step 4 the best live
+ * one stands at -7.25 / lp(4) = -4.83, which settles it with patience 1; yet it could reach -7.25
+ * / lp(8) = -3.35, which keeps it going with patience 0, and with 2, since 4 have not finished. */
 static void test_patience(void **state)
 {
     (void)state;

@@ -423,7 +423,8 @@ static void check_many(size_t n, double *seconds)
     *seconds = clock_seconds() - start;
 }
 
-/* Ten times the tensors may take ten times the time, with room for a busy machine; not a hundred. */
+/* Ten times the tensors may take ten times the time, with room for a busy machine; not a hundred.
+ * */
 static void test_many_tensors_in_linear_time(void **state)
 {
     (void)state;

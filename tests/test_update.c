@@ -144,8 +144,8 @@ static void test_not_finite(void **state)
     close_fixture(&fixture);
 }
 
-/* Averages move at steps 10, 20, ...: by 10/10, which is the value itself, then by 1 - 0.9^10, which
- * is more than 10/20 and 10/30. */
+/* Averages move at steps 10, 20, ...: by 10/10, which is the value itself, then by 1 - 0.9^10,
+ * which is more than 10/20 and 10/30. */
 static void test_average(void **state)
 {
     (void)state;

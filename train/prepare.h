@@ -10,8 +10,8 @@
 enum status prepare_subword(const struct config *config, struct report *report,
                             struct subword **subword) STATUS_CHECKED;
 
-/* Loads data.train as this epoch (0, 1, ...) sees it: with data.subword.sampling every epoch cuts the
- * words anew. */
+/* Loads data.train as this epoch (0, 1, ...) sees it: with data.subword.sampling every epoch cuts
+ * the words anew. */
 enum status prepare_corpus(const struct config *config, const struct subword *subword, int threads,
                            int64_t epoch, struct corpus *corpus) STATUS_CHECKED;
 

@@ -14,7 +14,7 @@ EIN = {"nom": "- e - e", "acc": "en e - e", "dat": "em er em en"}
 AFTER_THE = {"nom": "e e e en", "acc": "en e e en", "dat": "en en en en"}
 AFTER_EIN = {"nom": "er e es en", "acc": "en e es en", "dat": "en en en en"}
 RELATIVE = {"nom": "der die das die", "acc": "den die das die", "dat": "dem der dem denen"}
-IT = {"nom": "er sie es sie", "acc": "ihn sie es sie", "dat": "ihm ihr ihm ihnen"}
+IT = {"nom": "er sie es", "acc": "ihn sie es"}        # never governed by a dative
 PRONOUNS = {"I": "ich mich mir", "you": "du dich dir", "he": "er ihn ihm", "she": "sie sie ihr",
             "we": "wir uns uns", "they": "sie sie ihnen"}
 REFLEXIVE = {"1s": "mich", "2s": "dich", "1p": "uns", "3s": "sich", "3p": "sich"}
@@ -22,7 +22,7 @@ EIN_WORDS = {"a": "ein", "no": "kein", "my": "mein", "your": "dein", "his": "sei
              "our": "unser", "their": "ihr"}
 DER_WORDS = {"this": "dies", "every": "jed", "which": "welch", "all": "all"}
 CONTRACTIONS = {"in dem": "im", "in das": "ins", "an dem": "am", "an das": "ans", "zu dem": "zum",
-                "zu der": "zur", "von dem": "vom"}
+                "von dem": "vom"}
 CONJUNCTIONS = {"because": "weil", "although": "obwohl", "while": "während", "if": "wenn"}
 MODALS = {"must": "müssen", "can": "können", "want to": "wollen"}
 PERSONS = ("1s", "2s", "3s", "1p", "3p")
