@@ -36,7 +36,7 @@ static const struct options_command command = {
     .options = table,
     .n_options = sizeof table / sizeof *table,
     .max_arguments = 1000,
-    .exit_codes = "Exit codes: 0 done or already finished, 1 failed, 2 usage or configuration, 3 "
+    .exit_codes = "0 done or already finished, 1 failed, 2 usage or configuration, 3 "
                   "input data, 4 memory, 5 diverged, 130 or 143 stopped by a signal after saving.",
 };
 
