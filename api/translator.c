@@ -107,7 +107,7 @@ static struct beam_config beam_config_of(const struct translator_options *option
                                .beta = options->beta,
                                .max_ratio = options->max_ratio,
                                .max_extra = options->max_extra,
-                               .patience = 1};
+                               .patience = 0.6};
     beam.forbidden[beam.n_forbidden++] = beam.bos;
     if (subword_pad_id(subword) >= 0)
         beam.forbidden[beam.n_forbidden++] = subword_pad_id(subword);

@@ -96,14 +96,15 @@ void gemm_pack(struct backend *backend, const struct gemm_layout *layout, void *
 }
 
 /* The next of the few sizes that blocks of rows have: 1024, multiples of 128 and of 16, and 1 to
- * 16. At most four blocks follow the thousands. */
+ * 64, since an expert's few rows pay for every pass over its weights. At most three blocks follow
+ * the thousands. */
 static int64_t next_block(int64_t rows)
 {
     if (rows >= 1024)
         return 1024;
     if (rows >= 128)
         return rows / 128 * 128;
-    return rows > 16 ? rows / 16 * 16 : rows;
+    return rows > 64 ? rows / 16 * 16 : rows;
 }
 
 /* One block of FIXED_ROWS of which the first `rows` are wanted. */
