@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,12 +63,6 @@ struct translator_options translator_defaults(const struct config *config)
                                        .max_len = config->data.max_len};
 }
 
-static int64_t usable_cores(void)
-{
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
-}
-
 static enum status open_worker(struct worker *worker, struct translator *translator)
 {
     *worker = (struct worker){.translator = translator};
@@ -121,7 +114,7 @@ enum status translator_open(struct translator **translator, struct model *model,
     *translator = NULL;
     if (!new)
         return status_set(STATUS_MEMORY, "no memory to translate");
-    const int64_t n_workers = options->threads > 0 ? options->threads : usable_cores();
+    const int64_t n_workers = options->threads > 0 ? options->threads : backend_usable_cores();
     new->model = model;
     new->options = *options;
     new->beam = beam_config_of(options, model->subword);

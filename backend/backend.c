@@ -9,7 +9,7 @@
 #include "backend/cpu/cpu.h"
 #include "backend/ref/ref.h"
 
-static int usable_cores(void)
+int backend_usable_cores(void)
 {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) != 0)
@@ -22,7 +22,7 @@ enum status backend_open(struct backend *backend, const char *name, int n_thread
 {
     *backend = (struct backend){0};
     if (n_threads == 0)
-        n_threads = usable_cores();
+        n_threads = backend_usable_cores();
     if (strcmp(name, "ref") == 0)
         return ref_float_open(backend);
     if (strcmp(name, "ref64") == 0)

@@ -39,6 +39,9 @@ struct backend {
  * weights that are packed and not being updated. On error the handle is zeroed. */
 enum status backend_open(struct backend *backend, const char *name, int n_threads) STATUS_CHECKED;
 
+/* Cores that the process may use, at least 1: what n_threads 0 stands for. */
+int backend_usable_cores(void);
+
 /* Closes; a zeroed handle may be closed. Weights packed by it must be freed before. */
 void backend_close(struct backend *backend);
 
