@@ -1,5 +1,6 @@
 /* The decoder over whole sequences, forward and backward. */
 #include "decoder/decoder.h"
+#include "decoder/join.h"
 
 #include <stdio.h>
 
@@ -33,18 +34,6 @@ void decoder_init(struct decoder *decoder, struct param_list *params,
     linear_init(&decoder->readout, params, "decoder.readout", 2 * dim, dim, true);
 }
 
-/* [.., 2D] = [x; context] in a fresh tensor. */
-static struct tensor join(const struct pass *pass, const struct tensor *x,
-                          const struct tensor *context)
-{
-    struct backend *backend = pass->backend;
-    const int64_t dim = x->dim[2];
-    const struct tensor joined = pass_3d(pass, x->dim[0], x->dim[1], 2 * dim);
-    backend->ops->copy_columns(backend, &joined, 0, x, 0, dim, false);
-    backend->ops->copy_columns(backend, &joined, dim, context, 0, dim, false);
-    return joined;
-}
-
 /* One layer's x + dropout(LSTM(input)) and the MoE after it; returns the new x. */
 static struct tensor layer_forward(const struct decoder *decoder, const struct pass *pass,
                                    struct decoder_record *record, int64_t l, const struct tensor *x,
@@ -76,7 +65,7 @@ static struct tensor readout_forward(const struct decoder *decoder, const struct
                                      const struct tensor *context, const struct sequence *target)
 {
     struct backend *backend = pass->backend;
-    const struct tensor joined = join(pass, x, context);
+    const struct tensor joined = decoder_join(pass, x, context);
     const int64_t dim = decoder->config.dim;
     const bool is_padded = target->rows.rank != 0;
     if (is_padded) {
@@ -108,7 +97,7 @@ struct tensor decoder_forward(const struct decoder *decoder, const struct pass *
     attention_forward(&decoder->attention, pass, &record->attention, &record->source, &x, &context);
     x = moe_after(decoder, pass, record, 0, &x, target, balance_scale);
     for (int64_t l = 1; l < decoder->config.n_layers; l++) {
-        const struct tensor joined = join(pass, &x, &context);
+        const struct tensor joined = decoder_join(pass, &x, &context);
         x = layer_forward(decoder, pass, record, l, &x, &joined, names);
         x = moe_after(decoder, pass, record, l, &x, target, balance_scale);
     }

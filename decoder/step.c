@@ -1,5 +1,6 @@
 /* The decoder one token at a time, for the beam search. */
 #include "decoder/decoder.h"
+#include "decoder/join.h"
 
 /* Two attention sources hold the memory in turn while sentences leave. */
 static struct attention_source room_like(const struct pass *pass,
@@ -72,17 +73,6 @@ static void step_moe(const struct decoder *decoder, const struct pass *pass, int
     *x = y;
 }
 
-static struct tensor join(const struct pass *pass, const struct tensor *x,
-                          const struct tensor *context)
-{
-    struct backend *backend = pass->backend;
-    const int64_t dim = x->dim[1];
-    const struct tensor joined = pass_2d(pass, x->dim[0], 2 * dim);
-    backend->ops->copy_columns(backend, &joined, 0, x, 0, dim, false);
-    backend->ops->copy_columns(backend, &joined, dim, context, 0, dim, false);
-    return joined;
-}
-
 void decoder_step(const struct decoder *decoder, const struct pass *pass,
                   struct decoder_state *state, const struct tensor *tokens, struct tensor *logits,
                   struct tensor *attention_weights)
@@ -106,11 +96,11 @@ void decoder_step(const struct decoder *decoder, const struct pass *pass,
     *attention_weights = attention.weights;
     step_moe(decoder, pass, 0, &x);
     for (int64_t l = 1; l < decoder->config.n_layers; l++) {
-        const struct tensor joined = join(pass, &x, &context);
+        const struct tensor joined = decoder_join(pass, &x, &context);
         step_layer(decoder, pass, state, l, &x, &joined);
         step_moe(decoder, pass, l, &x);
     }
-    const struct tensor joined = join(pass, &x, &context);
+    const struct tensor joined = decoder_join(pass, &x, &context);
     const struct tensor readout = pass_2d(pass, n_rows, dim);
     linear_forward(&decoder->readout, pass, &readout, &joined, ACTIVATION_NONE);
     *logits = pass_2d(pass, n_rows, decoder->output->weight->weight.value.dim[0]);
