@@ -3,7 +3,7 @@
 #define MIXT_API_SEGMENTS_H
 
 #include "text/ids.h"
-#include "text/sentencepiece.h"
+#include "text/subword/sentencepiece.h"
 
 /* A line, or a part of one, that is translated on its own. */
 struct segment {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api/segments.h"
+#include "base/parallel.h"
 #include "beam/beam.h"
 
 /* One translation of one segment. */
@@ -114,7 +115,7 @@ enum status translator_open(struct translator **translator, struct model *model,
     *translator = NULL;
     if (!new)
         return status_set(STATUS_MEMORY, "no memory to translate");
-    const int64_t n_workers = options->threads > 0 ? options->threads : backend_usable_cores();
+    const int64_t n_workers = options->threads > 0 ? options->threads : parallel_usable_cores();
     new->model = model;
     new->options = *options;
     new->beam = beam_config_of(options, model->subword);

@@ -1,28 +1,19 @@
 /* Choosing a backend by name, and the sticky error. The only place that knows which ones exist. */
 #include "backend/backend.h"
 
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
 #include "backend/ref/ref.h"
-
-int backend_usable_cores(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return 1;
-    const int count = CPU_COUNT(&set);
-    return count > 0 ? count : 1;
-}
+#include "base/parallel.h"
 
 enum status backend_open(struct backend *backend, const char *name, int n_threads)
 {
     *backend = (struct backend){0};
     if (n_threads == 0)
-        n_threads = backend_usable_cores();
+        n_threads = parallel_usable_cores();
     if (strcmp(name, "ref") == 0)
         return ref_float_open(backend);
     if (strcmp(name, "ref64") == 0)

@@ -34,13 +34,10 @@ struct backend {
     char message[256]; /* of the first error */
 };
 
-/* Opens "ref", "ref64", "cpu" or "auto" (the best there is). n_threads 0 means all cores the
- * process may use. A handle serves one thread of the caller at a time; several handles may share
- * weights that are packed and not being updated. On error the handle is zeroed. */
+/* Opens "ref", "ref64", "cpu" or "auto" (the best there is). n_threads 0 means
+ * parallel_usable_cores(). A handle serves one thread of the caller at a time; several handles may
+ * share weights that are packed and not being updated. On error the handle is zeroed. */
 enum status backend_open(struct backend *backend, const char *name, int n_threads) STATUS_CHECKED;
-
-/* Cores that the process may use, at least 1: what n_threads 0 stands for. */
-int backend_usable_cores(void);
 
 /* Closes; a zeroed handle may be closed. Weights packed by it must be freed before. */
 void backend_close(struct backend *backend);

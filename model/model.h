@@ -9,7 +9,7 @@
 #include "encoder/encoder.h"
 #include "model/config.h"
 #include "text/batch.h"
-#include "text/sentencepiece.h"
+#include "text/subword/sentencepiece.h"
 
 struct model {
     struct config config;    /* its model and subword parts count */

@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "base/random.h"
-#include "text/bleu.h"
-#include "text/tokenizer_13a.h"
+#include "text/metric/bleu.h"
+#include "text/metric/tokenizer_13a.h"
 
 static struct bleu_text text_of(const char *string)
 {

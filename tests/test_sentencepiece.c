@@ -11,7 +11,7 @@
 
 #include "base/random.h"
 #include "tests/scratch.h"
-#include "text/sentencepiece.h"
+#include "text/subword/sentencepiece.h"
 
 enum { N_LINES = 400, LINE_BYTES = 160 };
 

@@ -8,7 +8,7 @@
 #include "text/batch.h"
 #include "text/ids.h"
 #include "text/lines.h"
-#include "text/sentencepiece.h"
+#include "text/subword/sentencepiece.h"
 
 enum {
     CORPUS_MAX_LEN = (1 << 20) - 2,  /* largest max_len: lengths are sort keys of 20 bits */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "api/translator.h"
-#include "text/bleu.h"
+#include "text/metric/bleu.h"
 #include "text/lines.h"
 #include "train/losses.h"
 

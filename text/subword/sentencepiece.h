@@ -1,10 +1,10 @@
 /* Subword models: train, open, text to piece ids and back, over the SentencePiece library.
  *
  * The library is C++ and has no C interface; this is ours. No exception leaves it, the library's
- * own messages never reach stderr, and a model is checked (text/subword_file.h) before the library
- * sees it. An open model is read-only: any number of threads may use it at once. */
-#ifndef MIXT_TEXT_SENTENCEPIECE_H
-#define MIXT_TEXT_SENTENCEPIECE_H
+ * own messages never reach stderr, and a model is checked (text/subword/subword_file.h) before the
+ * library sees it. An open model is read-only: any number of threads may use it at once. */
+#ifndef MIXT_TEXT_SUBWORD_SENTENCEPIECE_H
+#define MIXT_TEXT_SUBWORD_SENTENCEPIECE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
  * Every distinct n-gram of a segment is one node of a trie that lives in a hash table: the node of
  * its first n-1 words, and its last word. Equal n-grams meet in one node exactly, without hashing
  * whole n-grams and without a chance of collision, and each costs one look-up. */
-#include "text/bleu.h"
+#include "text/metric/bleu.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 
 #include <unicode/ucasemap.h>
 
-#include "text/tokenizer_13a.h"
+#include "text/metric/tokenizer_13a.h"
 
 /* Longest text; keeps offsets and node numbers of all texts of a segment in 32 bits. */
 #define MAX_TEXT_BYTES ((size_t)1 << 28)

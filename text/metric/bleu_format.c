@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "text/bleu.h"
+#include "text/metric/bleu.h"
 
 const char bleu_compatible_version[] = "2.6.0";
 

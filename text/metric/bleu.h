@@ -3,8 +3,8 @@
  *
  * Segments are counted one by one, counts are added up, and a score is computed from the sum; only
  * the counts of a corpus are ever in memory. */
-#ifndef MIXT_TEXT_BLEU_H
-#define MIXT_TEXT_BLEU_H
+#ifndef MIXT_TEXT_METRIC_BLEU_H
+#define MIXT_TEXT_METRIC_BLEU_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,7 +18,7 @@ enum { BLEU_ORDER = 4 }; /* longest n-gram */
 extern const char bleu_compatible_version[];
 
 enum bleu_tokenizer {
-    BLEU_TOKENIZER_13A, /* text/tokenizer_13a.h */
+    BLEU_TOKENIZER_13A, /* text/metric/tokenizer_13a.h */
     BLEU_TOKENIZER_NONE /* white space only */
 };
 

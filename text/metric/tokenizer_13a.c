@@ -1,4 +1,4 @@
-#include "text/tokenizer_13a.h"
+#include "text/metric/tokenizer_13a.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* The walk: a protocol buffer message is a run of fields, each a key (number and wire type) and a
  * value. The field numbers are those of sentencepiece_model.proto. */
-#include "text/subword_file.h"
+#include "text/subword/subword_file.h"
 
 #include <math.h>
 #include <stdlib.h>

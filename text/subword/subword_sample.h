@@ -4,8 +4,8 @@
  * The library has both, but draws from one generator a thread whose seed counts only at its first
  * use. Here a segmentation is a pure function of (seed, text), on any thread. Pieces that the
  * maker of a foreign model marked as user-defined are treated as ordinary ones. */
-#ifndef MIXT_TEXT_SUBWORD_SAMPLE_H
-#define MIXT_TEXT_SUBWORD_SAMPLE_H
+#ifndef MIXT_TEXT_SUBWORD_SUBWORD_SAMPLE_H
+#define MIXT_TEXT_SUBWORD_SUBWORD_SAMPLE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* Sampling over a sorted list of pieces. */
-#include "text/subword_sample.h"
+#include "text/subword/subword_sample.h"
 
 #include <math.h>
 #include <stdbool.h>

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "text/lines.h"
-#include "text/sentencepiece.h"
+#include "text/subword/sentencepiece.h"
 #include "tools/footer.h"
 #include "tools/options.h"
 #include "tools/verbs.h"

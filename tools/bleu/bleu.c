@@ -8,9 +8,9 @@
 #include <strings.h>
 
 #include "base/status.h"
-#include "text/bleu.h"
+#include "text/metric/bleu.h"
 #include "text/lines.h"
-#include "text/tokenizer_13a.h"
+#include "text/metric/tokenizer_13a.h"
 #include "tools/options.h"
 #include "tools/verbs.h"
 

@@ -3,8 +3,8 @@
  * It separates ASCII punctuation and symbols from words, except the apostrophe; full stops and
  * commas unless between digits; hyphens only behind a digit. Nothing outside ASCII is touched, but
  * every Unicode white space separates tokens. */
-#ifndef MIXT_TEXT_TOKENIZER_13A_H
-#define MIXT_TEXT_TOKENIZER_13A_H
+#ifndef MIXT_TEXT_METRIC_TOKENIZER_13A_H
+#define MIXT_TEXT_METRIC_TOKENIZER_13A_H
 
 #include <stddef.h>
 

@@ -4,8 +4,8 @@
  * and follows the offsets of the normaliser's tables without looking. This walk over the bytes
  * (the protocol buffer encoding of sentencepiece_model.proto) refuses what the library would fall
  * over. */
-#ifndef MIXT_TEXT_SUBWORD_FILE_H
-#define MIXT_TEXT_SUBWORD_FILE_H
+#ifndef MIXT_TEXT_SUBWORD_SUBWORD_FILE_H
+#define MIXT_TEXT_SUBWORD_SUBWORD_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -20,9 +20,9 @@
 extern "C" {
 #include "base/file.h"
 #include "text/lines.h"
-#include "text/sentencepiece.h"
-#include "text/subword_file.h"
-#include "text/subword_sample.h"
+#include "text/subword/sentencepiece.h"
+#include "text/subword/subword_file.h"
+#include "text/subword/subword_sample.h"
 }
 
 namespace spm = sentencepiece;
