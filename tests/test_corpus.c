@@ -71,18 +71,17 @@ static void pairs_are_kept_or_counted(void **state)
     assert_int_equal(corpus.report.empty.first, 2);
     assert_int_equal(corpus.report.too_long.count, 2);
     assert_int_equal(corpus.report.too_long.first, 3);
-    const int32_t sources[] = {id(SPACE), id("a"), id("b"), SUBWORD_EOS, id(SPACE),
-                               id("a"),   id("b"), id("c"), SUBWORD_EOS};
-    const int32_t targets[] = {id(SPACE), id("c"), SUBWORD_EOS, id(SPACE),
-                               id("a"),   id("b"), id("c"),     SUBWORD_EOS};
-    assert_int_equal(corpus.sources.size, 9);
-    assert_memory_equal(corpus.sources.data, sources, sizeof sources);
-    assert_int_equal(corpus.targets.size, 8);
-    assert_memory_equal(corpus.targets.data, targets, sizeof targets);
-    assert_int_equal(corpus_source_length(&corpus, 0), 4);
-    assert_int_equal(corpus_target_length(&corpus, 0), 3);
-    assert_int_equal(corpus_source_length(&corpus, 1), 5);
-    assert_int_equal(corpus_target_length(&corpus, 1), 5);
+    /* each pair's source, then its target */
+    const int32_t ids[] = {id(SPACE),   id("a"),   id("b"), SUBWORD_EOS, id(SPACE),  id("c"),
+                           SUBWORD_EOS, id(SPACE), id("a"), id("b"),     id("c"),    SUBWORD_EOS,
+                           id(SPACE),   id("a"),   id("b"), id("c"),     SUBWORD_EOS};
+    assert_int_equal(corpus.n_source_ids, 9);
+    assert_int_equal(corpus.n_target_ids, 8);
+    assert_memory_equal(corpus.ids, ids, sizeof ids);
+    static const struct corpus_pair pairs[] = {{0, 4, 3}, {7, 5, 5}};
+    assert_memory_equal(corpus.pairs, pairs, sizeof pairs);
+    assert_ptr_equal(corpus_source(&corpus, 1), corpus.ids + 7);
+    assert_ptr_equal(corpus_target(&corpus, 1), corpus.ids + 12);
     corpus_free(&corpus);
 }
 
@@ -180,14 +179,12 @@ static void threads_do_not_matter(void **state)
     struct corpus one, three;
     load_random(&one, N_PAIRS, 1);
     load_random(&three, N_PAIRS, 3);
-    assert_int_equal(one.sources.size, three.sources.size);
-    assert_memory_equal(one.sources.data, three.sources.data,
-                        one.sources.size * sizeof *one.sources.data);
-    assert_int_equal(one.targets.size, three.targets.size);
-    assert_memory_equal(one.targets.data, three.targets.data,
-                        one.targets.size * sizeof *one.targets.data);
-    assert_memory_equal(one.source_starts, three.source_starts,
-                        (N_PAIRS + 1) * sizeof *one.source_starts);
+    assert_int_equal(one.n_source_ids, three.n_source_ids);
+    assert_int_equal(one.n_target_ids, three.n_target_ids);
+    assert_memory_equal(one.ids, three.ids,
+                        (size_t)(one.n_source_ids + one.n_target_ids) * sizeof *one.ids);
+    assert_memory_equal(one.pairs, three.pairs, N_PAIRS * sizeof *one.pairs);
+    assert_true(one.text_hash == three.text_hash);
     corpus_free(&one);
     corpus_free(&three);
 }
@@ -210,8 +207,8 @@ static void plan_keeps_its_promises(void **state)
         assert_true(n >= 1);
         for (int64_t j = plan.starts[i]; j < plan.starts[i + 1]; j++) {
             const int32_t pair = plan.pairs[j];
-            const int64_t source = corpus_source_length(&corpus, pair);
-            const int64_t target = corpus_target_length(&corpus, pair);
+            const int64_t source = corpus.pairs[pair].source_length;
+            const int64_t target = corpus.pairs[pair].target_length;
             assert_int_equal(seen[pair]++, 0);
             assert_true(source <= previous);
             previous = source;
@@ -278,14 +275,14 @@ static void batches_hold_their_pairs(void **state)
         for (int64_t b = 0; b < batch.n_sentences; b++) {
             const int32_t pair = plan.pairs[plan.starts[i] + b];
             assert_int_equal(batch.sentences[b], sentence + b);
-            assert_int_equal(batch.source_lengths[b], corpus_source_length(&corpus, pair));
+            assert_int_equal(batch.source_lengths[b], corpus.pairs[pair].source_length);
             for (int64_t s = 0; s < batch.source_lengths[b]; s++)
                 assert_int_equal(batch.source[s * batch.n_sentences + b],
-                                 corpus.sources.data[corpus.source_starts[pair] + s]);
+                                 corpus_source(&corpus, pair)[s]);
             assert_int_equal(batch.target_in[b], SUBWORD_BOS);
             for (int64_t t = 0; t < batch.target_lengths[b]; t++)
                 assert_int_equal(batch.target_out[t * batch.n_sentences + b],
-                                 corpus.targets.data[corpus.target_starts[pair] + t]);
+                                 corpus_target(&corpus, pair)[t]);
         }
         sentence += batch.n_sentences;
     }

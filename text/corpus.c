@@ -1,111 +1,112 @@
-/* Loading: both files in step, a chunk of pairs at a time; threads encode the slices of a chunk,
- * which are then joined in order. */
+/* Loading: the pipeline encodes rows on all threads, and what comes out of it, in order, is written
+ * to two temporary files, ids and pairs, which are mapped at the end. */
 #include "text/corpus.h"
 
-#include <pthread.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <xxhash.h>
 
-enum { CHUNK_PAIRS = 8192, CHUNK_BYTES = 1 << 24, MAX_THREADS = 64, MESSAGE_BYTES = 512 };
+#include "base/parallel.h"
+#include "text/pipeline.h"
 
-/* A line in a chunk, and then its pieces. */
-struct item {
-    size_t start, size; /* in chunk.text */
-    int64_t n_pieces;   /* without eos; above any max_len for a line that is not encoded */
-    int64_t n_ids;      /* in the slice */
-};
-
-/* Pairs as read: item 2 i is the source of pair i, item 2 i + 1 its target. */
-struct chunk {
-    struct buffer text;
-    struct item *items; /* [2 * CHUNK_PAIRS] */
-    int64_t n_pairs;
-    int64_t first_pair; /* pairs read before this chunk */
-};
-
-/* The pairs first..last-1 of a chunk, encoded by one thread; their ids one after another. */
-struct slice {
-    struct chunk *chunk;
-    const struct corpus_options *options;
-    int64_t first, last;
-    struct ids ids;
-    enum status status;
-    char message[MESSAGE_BYTES]; /* of the thread's failure: status messages are per thread */
-    pthread_t thread;
-    bool has_thread;
+/* What encoding a row leaves in the pipeline's output: this, then the ids of both sides. */
+struct encoded {
+    uint64_t text_hash;
+    int64_t n_source; /* pieces, without eos; above any max_len for a line that is not encoded */
+    int64_t n_target;
 };
 
 struct loader {
     const struct corpus_options *options;
     struct corpus *corpus;
-    struct chunk chunk;
-    struct slice slices[MAX_THREADS];
-    int n_slices;
+    struct ids *scratch; /* [threads] */
+    int64_t first_pair;  /* pairs read from the files before this one */
+    int64_t next_start;  /* ids written */
+    FILE *ids;
+    FILE *pairs;
 };
 
-/* Encodes item i of a chunk, in the one best way or in a way drawn for its place in the corpus. */
-static enum status encode_item(struct slice *slice, int64_t i)
+static enum status cannot_write(const char *directory)
 {
-    const struct corpus_options *options = slice->options;
-    const struct subword *subword = i % 2 ? options->target_subword : options->source_subword;
-    const char *text = slice->chunk->text.data + slice->chunk->items[i].start;
-    const size_t size = slice->chunk->items[i].size;
-    if (options->sampling <= 0)
-        return subword_encode(subword, text, size, &slice->ids);
-    const uint64_t place[2] = {options->seed, (uint64_t)(2 * slice->chunk->first_pair + i)};
-    return subword_sample(subword, text, size, options->sampling, -1,
-                          XXH3_64bits(place, sizeof place), &slice->ids);
+    return status_set(STATUS_IO, "cannot write a temporary file in %s: %s",
+                      directory ? directory : "memory", strerror(errno));
 }
 
-static void *encode_slice(void *argument)
+/* A file without a name, in the directory or in memory. */
+static enum status open_temporary(const char *directory, FILE **file)
 {
-    struct slice *slice = argument;
-    ids_clear(&slice->ids);
-    slice->status = ids_reserve(&slice->ids, 1); /* so that data is never NULL */
-    for (int64_t i = 2 * slice->first; i < 2 * slice->last && slice->status == STATUS_OK; i++) {
-        struct item *item = &slice->chunk->items[i];
-        if (item->size > CORPUS_MAX_LINE_BYTES) {
-            item->n_pieces = CORPUS_MAX_LEN + 1;
-            continue;
-        }
-        const size_t before = slice->ids.size;
-        slice->status = encode_item(slice, i);
-        item->n_pieces = item->n_ids = (int64_t)(slice->ids.size - before);
+    int descriptor = -1;
+    if (directory == NULL) {
+        descriptor = memfd_create("corpus", MFD_CLOEXEC);
+    } else {
+        char path[4096];
+        const int size = snprintf(path, sizeof path, "%s/.corpus-XXXXXX", directory);
+        if (size < 0 || (size_t)size >= sizeof path)
+            return status_set(STATUS_IO, "%s: the path is too long", directory);
+        descriptor = mkostemp(path, O_CLOEXEC);
+        if (descriptor >= 0)
+            unlink(path);
     }
-    if (slice->status < 0)
-        snprintf(slice->message, sizeof slice->message, "%s", status_message());
-    return NULL;
+    if (descriptor < 0)
+        return cannot_write(directory);
+    *file = fdopen(descriptor, "w+");
+    if (*file == NULL) {
+        close(descriptor);
+        return cannot_write(directory);
+    }
+    return STATUS_OK;
 }
 
-/* Encodes all slices, each on its own thread but the first, which the caller does. */
-static enum status encode_chunk(struct loader *loader)
+/* Encodes a line, in the one best way or in a way drawn for its place in the corpus. */
+static enum status encode_side(const struct loader *loader, const struct line *line, int side,
+                               struct ids *ids, int64_t *n_pieces)
 {
-    const int64_t n_pairs = loader->chunk.n_pairs;
-    for (int i = 0; i < loader->n_slices; i++) {
-        struct slice *slice = &loader->slices[i];
-        slice->chunk = &loader->chunk;
-        slice->options = loader->options;
-        slice->first = n_pairs * i / loader->n_slices;
-        slice->last = n_pairs * (i + 1) / loader->n_slices;
-        slice->has_thread = i > 0 && slice->last > slice->first &&
-                            pthread_create(&slice->thread, NULL, encode_slice, slice) == 0;
-    }
-    for (int i = 0; i < loader->n_slices; i++) {
-        if (!loader->slices[i].has_thread)
-            encode_slice(&loader->slices[i]);
-    }
-    enum status status = STATUS_OK;
-    for (int i = 0; i < loader->n_slices; i++) {
-        struct slice *slice = &loader->slices[i];
-        if (slice->has_thread)
-            pthread_join(slice->thread, NULL);
-        if (slice->status < 0 && status == STATUS_OK)
-            status = status_set(slice->status, "%s", slice->message);
-    }
+    const struct corpus_options *options = loader->options;
+    const struct subword *subword = side ? options->target_subword : options->source_subword;
+    *n_pieces = CORPUS_MAX_LEN + 1;
+    if (line->size > CORPUS_MAX_LINE_BYTES)
+        return STATUS_OK;
+    const size_t before = ids->size;
+    const int64_t pair = loader->first_pair + line->number - 1;
+    const uint64_t place[2] = {options->seed, (uint64_t)(2 * pair + side)};
+    const enum status status =
+        options->sampling > 0 ? subword_sample(subword, line->bytes, line->size, options->sampling,
+                                               -1, XXH3_64bits(place, sizeof place), ids)
+                              : subword_encode(subword, line->bytes, line->size, ids);
+    *n_pieces = (int64_t)(ids->size - before);
     return status;
+}
+
+static bool is_kept(const struct encoded *row, int64_t max_len)
+{
+    return row->n_source > 0 && row->n_target > 0 && row->n_source <= max_len &&
+           row->n_target <= max_len;
+}
+
+static enum status encode_row(void *context, int thread, const struct line *row,
+                              struct buffer *output)
+{
+    const struct loader *loader = context;
+    struct ids *ids = &loader->scratch[thread];
+    struct encoded encoded = {0};
+    ids_clear(ids);
+    enum status status = encode_side(loader, &row[0], 0, ids, &encoded.n_source);
+    if (status == STATUS_OK)
+        status = encode_side(loader, &row[1], 1, ids, &encoded.n_target);
+    if (status < 0)
+        return status;
+    encoded.text_hash =
+        XXH3_64bits_withSeed(row[1].bytes, row[1].size, XXH3_64bits(row[0].bytes, row[0].size));
+    status = buffer_append(output, &encoded, sizeof encoded);
+    if (status < 0 || !is_kept(&encoded, loader->options->max_len))
+        return status;
+    return buffer_append(output, ids->data, ids->size * sizeof *ids->data);
 }
 
 static void tally(struct lines_tally *tally, int64_t number)
@@ -114,137 +115,64 @@ static void tally(struct lines_tally *tally, int64_t number)
         tally->first = number;
 }
 
-/* Makes room for one pair more; starts [n_pairs + 1] always exist once there is a pair. */
-static enum status reserve_pair(struct corpus *corpus)
+static bool write_side(FILE *file, const int32_t *ids, int64_t n, int32_t eos, int32_t unknown,
+                       int64_t *n_unknown)
 {
-    if (corpus->n_pairs == INT32_MAX)
-        return status_set(STATUS_DATA, "more than %d pairs", INT32_MAX);
-    if (corpus->n_pairs + 2 <= corpus->pairs_capacity)
-        return STATUS_OK;
-    const int64_t capacity = corpus->pairs_capacity + corpus->pairs_capacity / 2 + 1024;
-    const size_t bytes = (size_t)capacity * sizeof(int64_t);
-    int64_t *source_starts = realloc(corpus->source_starts, bytes);
-    if (source_starts)
-        corpus->source_starts = source_starts;
-    int64_t *target_starts = realloc(corpus->target_starts, bytes);
-    if (target_starts)
-        corpus->target_starts = target_starts;
-    if (!source_starts || !target_starts)
-        return status_set(STATUS_MEMORY, "no memory for %lld pairs", (long long)capacity);
-    corpus->pairs_capacity = capacity;
-    corpus->source_starts[0] = corpus->target_starts[0] = 0;
-    return STATUS_OK;
-}
-
-static enum status append_side(struct ids *side, const int32_t *ids, int64_t n, int32_t eos,
-                               int32_t unknown, int64_t *n_unknown)
-{
-    const enum status status = ids_append(side, ids, (size_t)n);
-    if (status < 0)
-        return status;
     for (int64_t i = 0; i < n; i++)
         *n_unknown += ids[i] == unknown;
-    return ids_push(side, eos);
+    return fwrite(ids, sizeof *ids, (size_t)n, file) == (size_t)n &&
+           fwrite(&eos, sizeof eos, 1, file) == 1;
 }
 
-static enum status append_pair(struct loader *loader, const int32_t *source, int64_t n_source,
-                               const int32_t *target, int64_t n_target)
+static enum status write_pair(struct loader *loader, const struct encoded *row, const int32_t *ids)
 {
-    const struct corpus_options *options = loader->options;
+    const struct subword *source = loader->options->source_subword;
+    const struct subword *target = loader->options->target_subword;
     struct corpus *corpus = loader->corpus;
-    struct corpus_report *report = &corpus->report;
-    report->lines++;
-    if (n_source == 0 || n_target == 0) {
-        tally(&report->empty, report->lines);
-        return STATUS_OK;
-    }
-    if (n_source > options->max_len || n_target > options->max_len) {
-        tally(&report->too_long, report->lines);
-        return STATUS_OK;
-    }
-    enum status status = reserve_pair(corpus);
-    if (status < 0)
-        return status;
-    status =
-        append_side(&corpus->sources, source, n_source, subword_eos_id(options->source_subword),
-                    subword_unknown_id(options->source_subword), &report->source_unknown);
-    if (status < 0)
-        return status;
-    status =
-        append_side(&corpus->targets, target, n_target, subword_eos_id(options->target_subword),
-                    subword_unknown_id(options->target_subword), &report->target_unknown);
-    if (status < 0)
-        return status;
+    if (corpus->n_pairs == INT32_MAX)
+        return status_set(STATUS_DATA, "more than %d pairs", INT32_MAX);
+    const struct corpus_pair pair = {.start = loader->next_start,
+                                     .source_length = (int32_t)row->n_source + 1,
+                                     .target_length = (int32_t)row->n_target + 1};
+    if (!write_side(loader->ids, ids, row->n_source, subword_eos_id(source),
+                    subword_unknown_id(source), &corpus->report.source_unknown) ||
+        !write_side(loader->ids, ids + row->n_source, row->n_target, subword_eos_id(target),
+                    subword_unknown_id(target), &corpus->report.target_unknown) ||
+        fwrite(&pair, sizeof pair, 1, loader->pairs) != 1)
+        return cannot_write(loader->options->scratch_directory);
+    loader->next_start += pair.source_length + pair.target_length;
+    corpus->n_source_ids += pair.source_length;
+    corpus->n_target_ids += pair.target_length;
     corpus->n_pairs++;
-    corpus->source_starts[corpus->n_pairs] = (int64_t)corpus->sources.size;
-    corpus->target_starts[corpus->n_pairs] = (int64_t)corpus->targets.size;
     return STATUS_OK;
 }
 
-/* Encodes the chunk, appends its pairs to the corpus and empties it. */
-static enum status flush_chunk(struct loader *loader)
+/* Takes the encoded rows of a block: counts each, and keeps those that are to be kept. */
+static enum status take_rows(void *context, const struct buffer *output, bool is_pause)
 {
-    enum status status = encode_chunk(loader);
-    for (int i = 0; i < loader->n_slices && status == STATUS_OK; i++) {
-        const struct slice *slice = &loader->slices[i];
-        const int32_t *ids = slice->ids.data;
-        for (int64_t pair = slice->first; pair < slice->last && status == STATUS_OK; pair++) {
-            const struct item *source = &loader->chunk.items[2 * pair];
-            const struct item *target = source + 1;
-            const int32_t *target_ids = ids + source->n_ids;
-            status = append_pair(loader, ids, source->n_pieces, target_ids, target->n_pieces);
-            ids = target_ids + target->n_ids;
+    struct loader *loader = context;
+    struct corpus *corpus = loader->corpus;
+    (void)is_pause;
+    for (size_t place = 0; place < output->size;) {
+        struct encoded row;
+        memcpy(&row, output->data + place, sizeof row);
+        place += sizeof row;
+        corpus->text_hash =
+            XXH3_64bits_withSeed(&row.text_hash, sizeof row.text_hash, corpus->text_hash);
+        const int64_t line = ++corpus->report.lines;
+        if (!is_kept(&row, loader->options->max_len)) {
+            const bool is_empty = row.n_source == 0 || row.n_target == 0;
+            tally(is_empty ? &corpus->report.empty : &corpus->report.too_long, line);
+            continue;
         }
+        /* whole ids follow whole structs, so they are aligned */
+        const int32_t *ids = (const int32_t *)(const void *)(output->data + place);
+        const enum status status = write_pair(loader, &row, ids);
+        if (status < 0)
+            return status;
+        place += (size_t)(row.n_source + row.n_target) * sizeof *ids;
     }
-    struct chunk *chunk = &loader->chunk;
-    loader->corpus->text_hash = XXH3_64bits_withSeed(
-        chunk->text.data, chunk->text.size, loader->corpus->text_hash + (uint64_t)chunk->n_pairs);
-    chunk->first_pair += chunk->n_pairs;
-    chunk->n_pairs = 0;
-    buffer_clear(&chunk->text);
-    return status;
-}
-
-static enum status add_line(struct chunk *chunk, int64_t place, const struct line *line)
-{
-    chunk->items[place] = (struct item){.start = chunk->text.size, .size = line->size};
-    return buffer_append(&chunk->text, line->bytes, line->size);
-}
-
-static enum status add_pair(struct loader *loader, const struct line *source,
-                            const struct line *target)
-{
-    struct chunk *chunk = &loader->chunk;
-    enum status status = add_line(chunk, 2 * chunk->n_pairs, source);
-    if (status == STATUS_OK)
-        status = add_line(chunk, 2 * chunk->n_pairs + 1, target);
-    if (status < 0)
-        return status;
-    chunk->n_pairs++;
-    if (chunk->n_pairs == CHUNK_PAIRS || chunk->text.size >= CHUNK_BYTES)
-        return flush_chunk(loader);
     return STATUS_OK;
-}
-
-/* Reads the longer file to its end, so that the message has both numbers. */
-static enum status unequal(struct lines *sources, struct lines *targets)
-{
-    struct lines *const both[] = {sources, targets};
-    for (int i = 0; i < 2; i++) {
-        struct line line = {.bytes = ""};
-        while (line.bytes) {
-            const enum status status = lines_next(both[i], &line);
-            if (status < 0)
-                return status;
-        }
-    }
-    const enum status status =
-        status_set(STATUS_DATA, "%s has %lld lines but %s has %lld", lines_name(sources),
-                   (long long)lines_so_far(sources)->lines, lines_name(targets),
-                   (long long)lines_so_far(targets)->lines);
-    status_hint("the files must be line-parallel: line n of one is the translation of line n of "
-                "the other");
-    return status;
 }
 
 static enum status describe_repairs(struct corpus_report *report, const struct lines *lines)
@@ -259,29 +187,26 @@ static enum status describe_repairs(struct corpus_report *report, const struct l
 
 static enum status load_files(struct loader *loader, const char *source, const char *target)
 {
-    struct lines *sources = NULL, *targets = NULL;
-    enum status status = lines_open(&sources, source);
+    struct lines *inputs[2] = {NULL, NULL};
+    enum status status = lines_open(&inputs[0], source);
     if (status == STATUS_OK)
-        status = lines_open(&targets, target);
-    while (status == STATUS_OK) {
-        struct line source_line, target_line;
-        if ((status = lines_next(sources, &source_line)) < 0)
-            break;
-        if ((status = lines_next(targets, &target_line)) < 0)
-            break;
-        if (!source_line.bytes && !target_line.bytes)
-            break;
-        if (!source_line.bytes || !target_line.bytes)
-            status = unequal(sources, targets);
-        else
-            status = add_pair(loader, &source_line, &target_line);
-    }
+        status = lines_open(&inputs[1], target);
+    loader->first_pair = loader->corpus->report.lines;
     if (status == STATUS_OK)
-        status = describe_repairs(&loader->corpus->report, sources);
-    if (status == STATUS_OK)
-        status = describe_repairs(&loader->corpus->report, targets);
-    lines_close(sources);
-    lines_close(targets);
+        status = pipeline_run(&(struct pipeline){.inputs = inputs,
+                                                 .n_inputs = 2,
+                                                 .threads = loader->options->threads,
+                                                 .context = loader,
+                                                 .apply = encode_row,
+                                                 .deliver = take_rows});
+    if (status == STATUS_DATA)
+        status_hint("the files must be line-parallel: line n of one is the translation of line n "
+                    "of the other; 'mixt prep --check %s %s' looks for the place",
+                    source, target);
+    for (int side = 0; side < 2 && status == STATUS_OK; side++)
+        status = describe_repairs(&loader->corpus->report, inputs[side]);
+    lines_close(inputs[0]);
+    lines_close(inputs[1]);
     return status;
 }
 
@@ -310,6 +235,57 @@ static enum status check_not_empty(const struct corpus *corpus,
                       (long long)options->max_len);
 }
 
+/* Maps size bytes of a file that was just written; *map stays NULL for an empty one. */
+static enum status map_file(FILE *file, size_t size, const char *directory, const void **map)
+{
+    if (fflush(file) != 0)
+        return cannot_write(directory);
+    if (size == 0)
+        return STATUS_OK;
+    void *mapped = mmap(NULL, size, PROT_READ, MAP_SHARED, fileno(file), 0);
+    if (mapped == MAP_FAILED)
+        return status_set(STATUS_MEMORY, "cannot map %zu bytes of a corpus: %s", size,
+                          strerror(errno));
+    *map = mapped;
+    return STATUS_OK;
+}
+
+static size_t ids_bytes(const struct corpus *corpus)
+{
+    return (size_t)(corpus->n_source_ids + corpus->n_target_ids) * sizeof *corpus->ids;
+}
+
+static size_t pairs_bytes(const struct corpus *corpus)
+{
+    return (size_t)corpus->n_pairs * sizeof *corpus->pairs;
+}
+
+static enum status map_files(struct loader *loader)
+{
+    struct corpus *corpus = loader->corpus;
+    const char *directory = loader->options->scratch_directory;
+    const void *ids = NULL, *pairs = NULL;
+    enum status status = map_file(loader->ids, ids_bytes(corpus), directory, &ids);
+    if (status == STATUS_OK)
+        status = map_file(loader->pairs, pairs_bytes(corpus), directory, &pairs);
+    corpus->ids = ids;
+    corpus->pairs = pairs;
+    return status;
+}
+
+static enum status load(struct loader *loader)
+{
+    const struct corpus_options *options = loader->options;
+    enum status status = open_temporary(options->scratch_directory, &loader->ids);
+    if (status == STATUS_OK)
+        status = open_temporary(options->scratch_directory, &loader->pairs);
+    for (size_t i = 0; i < options->n_files && status == STATUS_OK; i++)
+        status = load_files(loader, options->sources[i], options->targets[i]);
+    if (status == STATUS_OK)
+        status = check_not_empty(loader->corpus, options);
+    return status < 0 ? status : map_files(loader);
+}
+
 enum status corpus_load(struct corpus *corpus, const struct corpus_options *options)
 {
     CHECK(options->max_len >= 1 && options->max_len <= CORPUS_MAX_LEN, "max_len %lld",
@@ -319,31 +295,15 @@ enum status corpus_load(struct corpus *corpus, const struct corpus_options *opti
     if (status < 0)
         return status;
     corpus->bos = subword_bos_id(options->target_subword);
-    struct loader *loader = calloc(1, sizeof *loader);
-    struct item *items = calloc(2 * CHUNK_PAIRS, sizeof *items);
-    if (!loader || !items) {
-        status = status_set(STATUS_MEMORY, "no memory to read a corpus");
-        goto done;
-    }
-    loader->options = options;
-    loader->corpus = corpus;
-    loader->chunk.items = items;
-    loader->n_slices = options->threads < 1             ? 1
-                       : options->threads > MAX_THREADS ? MAX_THREADS
-                                                        : options->threads;
-    for (size_t i = 0; i < options->n_files && status == STATUS_OK; i++)
-        status = load_files(loader, options->sources[i], options->targets[i]);
-    if (status == STATUS_OK)
-        status = flush_chunk(loader);
-    if (status == STATUS_OK)
-        status = check_not_empty(corpus, options);
-done:
-    for (int i = 0; loader && i < loader->n_slices; i++)
-        ids_free(&loader->slices[i].ids);
-    if (loader)
-        buffer_free(&loader->chunk.text);
-    free(items);
-    free(loader);
+    struct ids scratch[PARALLEL_MAX_THREADS] = {{0}};
+    struct loader loader = {.options = options, .corpus = corpus, .scratch = scratch};
+    status = load(&loader);
+    for (int i = 0; i < PARALLEL_MAX_THREADS; i++)
+        ids_free(&scratch[i]);
+    if (loader.ids != NULL)
+        fclose(loader.ids);
+    if (loader.pairs != NULL)
+        fclose(loader.pairs);
     if (status < 0)
         corpus_free(corpus);
     return status;
@@ -351,20 +311,20 @@ done:
 
 void corpus_free(struct corpus *corpus)
 {
-    ids_free(&corpus->sources);
-    ids_free(&corpus->targets);
-    free(corpus->source_starts);
-    free(corpus->target_starts);
+    if (corpus->ids != NULL)
+        munmap((void *)(uintptr_t)corpus->ids, ids_bytes(corpus));
+    if (corpus->pairs != NULL)
+        munmap((void *)(uintptr_t)corpus->pairs, pairs_bytes(corpus));
     buffer_free(&corpus->report.repairs);
     *corpus = (struct corpus){0};
 }
 
-int64_t corpus_source_length(const struct corpus *corpus, int64_t pair)
+const int32_t *corpus_source(const struct corpus *corpus, int64_t pair)
 {
-    return corpus->source_starts[pair + 1] - corpus->source_starts[pair];
+    return corpus->ids + corpus->pairs[pair].start;
 }
 
-int64_t corpus_target_length(const struct corpus *corpus, int64_t pair)
+const int32_t *corpus_target(const struct corpus *corpus, int64_t pair)
 {
-    return corpus->target_starts[pair + 1] - corpus->target_starts[pair];
+    return corpus_source(corpus, pair) + corpus->pairs[pair].source_length;
 }

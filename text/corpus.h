@@ -1,4 +1,7 @@
-/* A parallel corpus as piece ids, and the order in which an epoch goes through it. */
+/* A parallel corpus as piece ids, and the order in which an epoch goes through it.
+ *
+ * The ids lie in a temporary file that is mapped into memory, so a corpus may be larger than the
+ * machine's memory: the system keeps what is in use and drops the rest. */
 #ifndef MIXT_TEXT_CORPUS_H
 #define MIXT_TEXT_CORPUS_H
 
@@ -23,6 +26,8 @@ struct corpus_options {
     const struct subword *target_subword; /* may be the same */
     int64_t max_len;                      /* pieces a side, without eos; 1..CORPUS_MAX_LEN */
     int threads;                          /* for encoding, 1 or more; no influence on the result */
+    const char *scratch_directory; /* where the temporary file lies, which has no name and goes with
+                                    * the corpus; NULL: in memory */
     double sampling; /* alpha of subword_sample() (all segmentations), a new cut for each seed; 0:
                       * the one best cut */
     uint64_t seed;   /* of the sampling */
@@ -38,14 +43,20 @@ struct corpus_report {
     struct buffer repairs; /* lines_describe() of each repaired file, a line each; owned */
 };
 
+/* Where a pair lies in a corpus' ids: source, then target, each with its eos. */
+struct corpus_pair {
+    int64_t start;
+    int32_t source_length; /* eos included */
+    int32_t target_length;
+};
+
 /* Zeroed is empty. */
 struct corpus {
     int64_t n_pairs;
-    struct ids sources;     /* ids of all pairs, one after another, each sentence with its eos */
-    struct ids targets;     /* likewise */
-    int64_t *source_starts; /* [n_pairs + 1] where pair i begins in sources; the last is the end */
-    int64_t *target_starts; /* [n_pairs + 1] */
-    int64_t pairs_capacity;
+    const struct corpus_pair *pairs; /* [n_pairs] mapped */
+    const int32_t *ids;              /* mapped */
+    int64_t n_source_ids;            /* of all pairs, eos included */
+    int64_t n_target_ids;
     int32_t bos;        /* of the target model */
     uint64_t text_hash; /* of all lines read, whatever became of them */
     struct corpus_report report;
@@ -53,17 +64,19 @@ struct corpus {
 
 /* Reads, encodes and keeps all pairs that are neither empty nor too long.
  *
+ * A path may also name a side of a prepared corpus (text/lines.h).
+ *
  * STATUS_DATA when two files have different numbers of lines (both are counted to the end) and when
  * no pair is left; STATUS_CONFIG for a model without eos or bos; STATUS_IO, STATUS_FORMAT,
  * STATUS_MEMORY. On error the corpus is empty. */
 enum status corpus_load(struct corpus *corpus, const struct corpus_options *options) STATUS_CHECKED;
 
-/* Gives the memory back and zeroes the corpus. */
+/* Gives memory and file back and zeroes the corpus. */
 void corpus_free(struct corpus *corpus);
 
-/* Lengths of pair i in pieces, eos included. */
-int64_t corpus_source_length(const struct corpus *corpus, int64_t pair);
-int64_t corpus_target_length(const struct corpus *corpus, int64_t pair);
+/* The first id of a pair's side; pairs[pair] says how many there are. Borrowed. */
+const int32_t *corpus_source(const struct corpus *corpus, int64_t pair);
+const int32_t *corpus_target(const struct corpus *corpus, int64_t pair);
 
 /* The batches of one epoch. Zeroed is empty. */
 struct epoch_plan {

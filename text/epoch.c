@@ -45,8 +45,8 @@ static void sort_window(const struct corpus *corpus, int32_t *pairs, int64_t n, 
                         int32_t *sorted)
 {
     for (int64_t i = 0; i < n; i++) {
-        const uint64_t target = (uint64_t)corpus_target_length(corpus, pairs[i]);
-        const uint64_t source = (uint64_t)corpus_source_length(corpus, pairs[i]);
+        const uint64_t target = (uint64_t)corpus->pairs[pairs[i]].target_length;
+        const uint64_t source = (uint64_t)corpus->pairs[pairs[i]].source_length;
         keys[i] = target << (LENGTH_BITS + PLACE_BITS) | source << PLACE_BITS | (uint64_t)i;
     }
     qsort(keys, (size_t)n, sizeof *keys, compare_keys);
@@ -55,29 +55,42 @@ static void sort_window(const struct corpus *corpus, int32_t *pairs, int64_t n, 
     memcpy(pairs, sorted, (size_t)n * sizeof *pairs);
 }
 
+static enum status no_memory(const struct corpus *corpus)
+{
+    return status_set(STATUS_MEMORY, "no memory to plan an epoch of %lld pairs",
+                      (long long)corpus->n_pairs);
+}
+
 static int64_t longer(int64_t a, int64_t b)
 {
     return a > b ? a : b;
 }
 
-/* Writes where each batch begins, and the end, to starts; returns how many batches. */
+static int64_t longest_side(const struct corpus_pair *pair)
+{
+    return longer(pair->source_length, pair->target_length);
+}
+
+/* Returns how many batches there are, and writes where each begins, and the end, to starts [that
+ * many + 1] unless it is NULL. */
 static int64_t cut_batches(const struct corpus *corpus, const int32_t *pairs, int64_t max_tokens,
                            int64_t *starts)
 {
     int64_t n_batches = 0, first = 0, longest = 0;
     for (int64_t i = 0; i < corpus->n_pairs; i++) {
-        const int64_t length =
-            longer(corpus_source_length(corpus, pairs[i]), corpus_target_length(corpus, pairs[i]));
+        const int64_t length = longest_side(&corpus->pairs[pairs[i]]);
         longest = longer(longest, length);
-        if (i > first && longest > max_tokens / (i - first + 1)) {
-            starts[n_batches++] = first;
+        const bool is_full = i > first && longest > max_tokens / (i - first + 1);
+        if (is_full) {
             first = i;
             longest = length;
         }
+        if (starts != NULL && i == first)
+            starts[n_batches] = first;
+        n_batches += i == first ? 1 : 0;
     }
-    if (corpus->n_pairs)
-        starts[n_batches++] = first;
-    starts[n_batches] = corpus->n_pairs;
+    if (starts != NULL)
+        starts[n_batches] = corpus->n_pairs;
     return n_batches;
 }
 
@@ -86,7 +99,7 @@ static void copy_batch(const struct corpus *corpus, const int32_t *from, int64_t
                        uint64_t *keys)
 {
     for (int64_t i = 0; i < n; i++) {
-        const uint64_t length = (uint64_t)corpus_source_length(corpus, from[i]);
+        const uint64_t length = (uint64_t)corpus->pairs[from[i]].source_length;
         keys[i] = ((UINT64_C(1) << LENGTH_BITS) - length) << 32 | (uint64_t)i;
     }
     qsort(keys, (size_t)n, sizeof *keys, compare_keys);
@@ -94,11 +107,22 @@ static void copy_batch(const struct corpus *corpus, const int32_t *from, int64_t
         to[i] = from[keys[i] & UINT32_MAX];
 }
 
-/* Puts the batches of pairs into plan in a shuffled order. */
-static void shuffle_batches(struct epoch_plan *plan, const struct corpus *corpus,
-                            const int32_t *pairs, const int64_t *starts, int32_t *order,
-                            uint64_t *keys, struct random_key key)
+/* Puts the batches of pairs into plan in a shuffled order; keys has room for the largest batch. */
+static enum status shuffle_batches(struct epoch_plan *plan, const struct corpus *corpus,
+                                   const int32_t *pairs, int64_t max_tokens, uint64_t *keys,
+                                   struct random_key key)
 {
+    plan->n_batches = cut_batches(corpus, pairs, max_tokens, NULL);
+    const size_t room = (size_t)plan->n_batches + 1;
+    int64_t *starts = calloc(room, sizeof *starts);
+    int32_t *order = calloc(room, sizeof *order);
+    plan->starts = calloc(room, sizeof *plan->starts);
+    if (!starts || !order || !plan->starts) {
+        free(starts);
+        free(order);
+        return no_memory(corpus);
+    }
+    cut_batches(corpus, pairs, max_tokens, starts);
     for (int64_t i = 0; i < plan->n_batches; i++)
         order[i] = (int32_t)i;
     shuffle_pairs(order, plan->n_batches, key);
@@ -111,6 +135,9 @@ static void shuffle_batches(struct epoch_plan *plan, const struct corpus *corpus
         end += n;
     }
     plan->starts[plan->n_batches] = end;
+    free(starts);
+    free(order);
+    return STATUS_OK;
 }
 
 enum status epoch_plan_make(struct epoch_plan *plan, const struct corpus *corpus, uint64_t seed,
@@ -118,40 +145,31 @@ enum status epoch_plan_make(struct epoch_plan *plan, const struct corpus *corpus
 {
     CHECK(max_tokens >= 1, "max_tokens %lld", (long long)max_tokens);
     const int64_t n = corpus->n_pairs;
-    const size_t room = (size_t)n + 1;
+    const int64_t window = n < WHOLE_CORPUS_PAIRS ? longer(n, 1) : WINDOW_PAIRS;
+    /* a sentence has one token at least */
+    const int64_t largest_batch = max_tokens < n ? max_tokens : longer(n, 1);
     *plan = (struct epoch_plan){0};
     enum status status = STATUS_OK;
-    int32_t *pairs = calloc(room, sizeof *pairs);
-    int32_t *order = calloc(room, sizeof *order);
-    int64_t *starts = calloc(room, sizeof *starts);
-    uint64_t *keys = calloc(room, sizeof *keys);
-    plan->pairs = calloc(room, sizeof *plan->pairs);
-    if (!pairs || !order || !starts || !keys || !plan->pairs) {
-        status =
-            status_set(STATUS_MEMORY, "no memory to plan an epoch of %lld pairs", (long long)n);
+    int32_t *pairs = calloc((size_t)n + 1, sizeof *pairs);
+    int32_t *sorted = calloc((size_t)window, sizeof *sorted);
+    uint64_t *keys = calloc((size_t)longer(window, largest_batch), sizeof *keys);
+    plan->pairs = calloc((size_t)n + 1, sizeof *plan->pairs);
+    if (!pairs || !sorted || !keys || !plan->pairs) {
+        status = no_memory(corpus);
         goto done;
     }
     for (int64_t i = 0; i < n; i++)
         pairs[i] = (int32_t)i;
     shuffle_pairs(pairs, n, (struct random_key){seed, epoch, STREAM_PAIRS});
-    const int64_t window = n < WHOLE_CORPUS_PAIRS ? longer(n, 1) : WINDOW_PAIRS;
     for (int64_t first = 0; first < n; first += window) {
         const int64_t size = n - first < window ? n - first : window;
-        sort_window(corpus, pairs + first, size, keys, order);
+        sort_window(corpus, pairs + first, size, keys, sorted);
     }
-    plan->n_batches = cut_batches(corpus, pairs, max_tokens, starts);
-    plan->starts = calloc((size_t)plan->n_batches + 1, sizeof *plan->starts);
-    if (!plan->starts) {
-        status =
-            status_set(STATUS_MEMORY, "no memory to plan an epoch of %lld pairs", (long long)n);
-        goto done;
-    }
-    shuffle_batches(plan, corpus, pairs, starts, order, keys,
-                    (struct random_key){seed, epoch, STREAM_BATCHES});
+    status = shuffle_batches(plan, corpus, pairs, max_tokens, keys,
+                             (struct random_key){seed, epoch, STREAM_BATCHES});
 done:
     free(pairs);
-    free(order);
-    free(starts);
+    free(sorted);
     free(keys);
     if (status < 0)
         epoch_plan_free(plan);
@@ -172,11 +190,11 @@ enum status epoch_plan_batch(const struct epoch_plan *plan, const struct corpus 
           (long long)plan->n_batches);
     batch_start(batch);
     for (int64_t i = plan->starts[index]; i < plan->starts[index + 1]; i++) {
-        const int32_t pair = plan->pairs[i];
-        const enum status status = batch_add(
-            batch, corpus->sources.data + corpus->source_starts[pair],
-            corpus_source_length(corpus, pair), corpus->targets.data + corpus->target_starts[pair],
-            corpus_target_length(corpus, pair));
+        const int64_t number = plan->pairs[i];
+        const struct corpus_pair *pair = &corpus->pairs[number];
+        const enum status status =
+            batch_add(batch, corpus_source(corpus, number), pair->source_length,
+                      corpus_target(corpus, number), pair->target_length);
         if (status < 0)
             return status;
     }

@@ -53,6 +53,7 @@ enum status prepare_corpus(const struct config *config, const struct subword *su
                                            .source_subword = subword,
                                            .target_subword = subword,
                                            .max_len = config->data.max_len,
+                                           .scratch_directory = config->save.dir,
                                            .threads = threads,
                                            .sampling = config->data.subword.sampling,
                                            .seed = ((uint64_t)config->train.seed << 32) +
@@ -63,12 +64,13 @@ enum status prepare_corpus(const struct config *config, const struct subword *su
 void prepare_tell(const struct corpus *corpus, const struct config *config, struct report *report)
 {
     const struct corpus_report *seen = &corpus->report;
-    report_note(report,
-                "%lld pairs, %zu source and %zu target pieces; left out: %lld with an empty side, "
-                "%lld over %lld pieces",
-                (long long)corpus->n_pairs, corpus->sources.size, corpus->targets.size,
-                (long long)seen->empty.count, (long long)seen->too_long.count,
-                (long long)config->data.max_len);
+    report_note(
+        report,
+        "%lld pairs, %lld source and %lld target pieces; left out: %lld with an empty side, "
+        "%lld over %lld pieces",
+        (long long)corpus->n_pairs, (long long)corpus->n_source_ids,
+        (long long)corpus->n_target_ids, (long long)seen->empty.count,
+        (long long)seen->too_long.count, (long long)config->data.max_len);
     if (seen->repairs.size)
         report_note(report, "repaired: %.*s", (int)seen->repairs.size - 1, seen->repairs.data);
 }

@@ -202,7 +202,7 @@ static int64_t update_tokens(const struct trainer *trainer, int64_t n_batches)
     const int64_t last = plan->starts[trainer->place.batch + n_batches];
     int64_t tokens = 0;
     for (int64_t i = first; i < last; i++)
-        tokens += corpus_target_length(&trainer->corpus, plan->pairs[i]);
+        tokens += trainer->corpus.pairs[plan->pairs[i]].target_length;
     return tokens;
 }
 
