@@ -1,12 +1,10 @@
 /* The reader of lines, plain and .gz: every byte it is given comes out in some line, and as valid
  * UTF-8 unless the lines are wanted verbatim. */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/status.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/fuzz_file.h"
 #include "text/lines.h"
 #include "text/utf8.h"
 
@@ -40,13 +38,9 @@ static void read_all(const char *path, bool is_verbatim)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    char path[] = "/tmp/mixt-fuzz-XXXXXX";
-    const int descriptor = mkstemp(path);
-    CHECK(descriptor >= 0, "no temporary file");
-    CHECK(write(descriptor, bytes, size) == (ssize_t)size, "cannot write %s", path);
-    close(descriptor);
-    read_all(path, false);
-    read_all(path, true);
-    unlink(path);
+    const struct fuzz_file file = fuzz_file_open(bytes, size);
+    read_all(file.path, false);
+    read_all(file.path, true);
+    fuzz_file_close(&file);
     return 0;
 }
