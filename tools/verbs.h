@@ -9,6 +9,7 @@ int translate_main(int argc, char **argv);
 int score_main(int argc, char **argv);
 int bleu_main(int argc, char **argv);
 int subword_main(int argc, char **argv);
+int moses_main(int argc, char **argv);
 int info_main(int argc, char **argv);
 int plan_main(int argc, char **argv);
 
