@@ -1,4 +1,4 @@
-/* Line reader: descriptor -> [inflate] -> text buffer -> one cleaned line.
+/* Line reader: descriptor -> [inflate], or a prepared corpus -> text buffer -> one cleaned line.
  *
  * Reads the descriptor itself, not through a FILE or gzFile, whose hidden buffers would make
  * poll() lie about what is waiting. */
@@ -12,9 +12,13 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "text/prep/pairs.h"
 #include "text/utf8.h"
 
-enum { BLOCK_BYTES = 1 << 16 };
+enum {
+    BLOCK_BYTES = 1 << 16,
+    FORGET_BYTES = 1 << 26 /* of a prepared corpus read before its pages are given back */
+};
 
 enum compression {
     COMPRESSION_UNDECIDED, /* fewer than two bytes seen */
@@ -23,9 +27,13 @@ enum compression {
 };
 
 struct lines {
-    char *name; /* owned */
-    int descriptor;
+    char *name;     /* owned */
+    int descriptor; /* -1 for a prepared corpus */
     bool owns_descriptor;
+    struct pairs *pairs; /* owned; NULL for a file */
+    enum pairs_side side;
+    int64_t next_pair;
+    size_t remembered; /* bytes read since pairs_forget() */
     enum compression compression;
     z_stream inflater;
     bool inflater_is_open;
@@ -44,27 +52,79 @@ struct lines {
     size_t waiting;
 };
 
+/* A reader without a descriptor; NULL: no memory. */
+static struct lines *new_reader(const char *name)
+{
+    struct lines *reader = calloc(1, sizeof *reader);
+    if (reader)
+        reader->name = strdup(name);
+    if (!reader || !reader->name) {
+        free(reader);
+        return NULL;
+    }
+    reader->limit = LINES_MAX_BYTES;
+    reader->descriptor = -1;
+    return reader;
+}
+
+static enum status open_side(struct lines *reader, const char *directory, const char *side)
+{
+    const enum status status = pairs_open(&reader->pairs, directory);
+    if (status < 0)
+        return status;
+    for (reader->side = PAIRS_SOURCE; reader->side <= PAIRS_TARGET; reader->side++) {
+        if (strcmp(side, pairs_name(reader->pairs, reader->side)) == 0)
+            return STATUS_OK;
+    }
+    return status_set(STATUS_IO, "cannot open %s: the sides of the corpus are %s/%s and %s/%s",
+                      reader->name, directory, pairs_name(reader->pairs, PAIRS_SOURCE), directory,
+                      pairs_name(reader->pairs, PAIRS_TARGET));
+}
+
+/* Opens what is not a file: DIRECTORY/SIDE of a prepared corpus, or nothing. */
+static enum status open_other(struct lines *reader, const char *path)
+{
+    const int failure = errno;
+    const char *slash = strrchr(path, '/');
+    const size_t size = slash == NULL ? 1 : (size_t)(slash - path);
+    char *directory = slash == NULL ? strdup(".") : strndup(path, size);
+    if (directory == NULL)
+        return status_set(STATUS_MEMORY, "no memory to read %s", path);
+    enum status status = STATUS_OK;
+    if (failure == ENOENT && pairs_exist(directory))
+        status = open_side(reader, directory, slash == NULL ? path : slash + 1);
+    else
+        status = status_set(STATUS_IO, "cannot open %s: %s", path, strerror(failure));
+    free(directory);
+    return status;
+}
+
 enum status lines_open(struct lines **lines, const char *path)
 {
     *lines = NULL;
     const bool is_standard_input = !path || strcmp(path, "-") == 0;
-    struct lines *reader = calloc(1, sizeof *reader);
-    if (reader)
-        reader->name = strdup(is_standard_input ? "standard input" : path);
-    if (!reader || !reader->name) {
-        free(reader);
+    struct lines *reader = new_reader(is_standard_input ? "standard input" : path);
+    if (!reader)
         return status_set(STATUS_MEMORY, "no memory to read %s", path ? path : "-");
-    }
-    reader->limit = LINES_MAX_BYTES;
     reader->owns_descriptor = !is_standard_input;
     reader->descriptor = is_standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    if (reader->descriptor < 0) {
-        const enum status status =
-            status_set(STATUS_IO, "cannot open %s: %s", path, strerror(errno));
+    const enum status status = reader->descriptor < 0 ? open_other(reader, path) : STATUS_OK;
+    if (status < 0)
         lines_close(reader);
-        return status;
+    else
+        *lines = reader;
+    return status;
+}
+
+enum status lines_open_descriptor(struct lines **lines, int descriptor, const char *name)
+{
+    *lines = new_reader(name);
+    if (!*lines) {
+        close(descriptor);
+        return status_set(STATUS_MEMORY, "no memory to read %s", name);
     }
-    *lines = reader;
+    (*lines)->owns_descriptor = true;
+    (*lines)->descriptor = descriptor;
     return STATUS_OK;
 }
 
@@ -76,6 +136,7 @@ void lines_close(struct lines *lines)
         inflateEnd(&lines->inflater);
     if (lines->owns_descriptor && lines->descriptor >= 0)
         close(lines->descriptor);
+    pairs_close(lines->pairs);
     buffer_free(&lines->text);
     buffer_free(&lines->cleaned);
     buffer_free(&lines->failure_message);
@@ -172,6 +233,33 @@ static enum status read_block(struct lines *lines)
     return buffer_append(&lines->text, lines->block, size);
 }
 
+/* Takes some lines of a prepared corpus. */
+static enum status read_pairs(struct lines *lines)
+{
+    const size_t before = lines->text.size;
+    while (lines->text.size - before < BLOCK_BYTES) {
+        if (lines->next_pair == pairs_count(lines->pairs)) {
+            lines->is_at_end = true;
+            break;
+        }
+        struct pair pair;
+        enum status status = pairs_get(lines->pairs, lines->next_pair++, &pair);
+        const struct pair_text *text = lines->side == PAIRS_SOURCE ? &pair.source : &pair.target;
+        if (status == STATUS_OK)
+            status = buffer_append(&lines->text, text->bytes, text->size);
+        if (status == STATUS_OK)
+            status = buffer_append_string(&lines->text, "\n");
+        if (status < 0)
+            return status;
+    }
+    lines->remembered += lines->text.size - before;
+    if (lines->remembered > FORGET_BYTES) {
+        pairs_forget(lines->pairs);
+        lines->remembered = 0;
+    }
+    return STATUS_OK;
+}
+
 /* Remembers the failure whose message was just set. */
 static enum status keep_failure(struct lines *lines, enum status status)
 {
@@ -191,7 +279,7 @@ static void fill(struct lines *lines)
         lines->scanned -= lines->start;
         lines->start = 0;
     }
-    const enum status status = read_block(lines);
+    const enum status status = lines->pairs ? read_pairs(lines) : read_block(lines);
     if (status < 0)
         keep_failure(lines, status);
 }
@@ -293,6 +381,7 @@ enum status lines_next(struct lines *lines, struct line *line)
         return too_long(lines);
     lines->start += size + (end != NULL);
     lines->scanned = lines->start;
+    lines->counts.is_unended = end == NULL;
     if (lines->is_verbatim) {
         keep(lines, bytes, size, line);
         return STATUS_OK;
@@ -306,7 +395,7 @@ bool lines_would_block(struct lines *lines)
         if (lines->text.size - lines->start > lines->limit + 1)
             return false;
         struct pollfd waiting = {.fd = lines->descriptor, .events = POLLIN};
-        if (poll(&waiting, 1, 0) <= 0)
+        if (!lines->pairs && poll(&waiting, 1, 0) <= 0)
             return true;
         fill(lines);
     }

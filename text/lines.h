@@ -1,4 +1,4 @@
-/* Read text line by line, from a file, a .gz file or standard input.
+/* Read text line by line, from a file, a .gz file, standard input or one side of a prepared corpus.
  *
  * The only line end is "\n"; U+2028, U+0085, form feeds and a lone carriage return are ordinary
  * characters, so line counts agree with wc -l. What comes out is always valid UTF-8 without "\n"
@@ -38,11 +38,19 @@ struct lines_counts {
     struct lines_tally byte_order_mark; /* U+FEFF at the start of the file: taken off */
     struct lines_tally nul;             /* NUL bytes: each replaced by a space */
     struct lines_tally bad_utf8;        /* invalid UTF-8: replaced as utf8_repair() does */
+    bool is_unended;                    /* the line read last had no "\n" behind it */
 };
 
 /* Opens a file; path NULL or "-" is standard input. A file that starts with the two bytes of gzip
- * is decompressed. On error *lines is NULL: STATUS_IO, STATUS_FORMAT, STATUS_MEMORY. */
+ * is decompressed. Where there is no such file but path is DIRECTORY/SIDE of a corpus that mixt
+ * prep made (text/prep/pairs.h), as "corpus/en", the lines are that side's. On error *lines is
+ * NULL: STATUS_IO, STATUS_FORMAT, STATUS_MEMORY. */
 enum status lines_open(struct lines **lines, const char *path) STATUS_CHECKED;
+
+/* The same for an open descriptor, which the reader takes over, also on error; name is for
+ * messages. STATUS_MEMORY. */
+enum status lines_open_descriptor(struct lines **lines, int descriptor,
+                                  const char *name) STATUS_CHECKED;
 
 /* Closes the reader; NULL is allowed. */
 void lines_close(struct lines *lines);

@@ -22,6 +22,7 @@ static const struct verb verbs[] = {
     {"score", score_main, "log-probability of given translations"},
     {"bleu", bleu_main, "score translations against references, as sacreBLEU does"},
     {"subword", subword_main, "train and apply subword models"},
+    {"prep", prep_main, "make a corpus of raw parallel text, with a report"},
     {"moses", moses_main, "tokenize, normalize and lower-case text as the Moses scripts do"},
     {"info", info_main, "describe a model file"},
     {"plan", plan_main, "parameters, work and memory of a configuration"},

@@ -10,6 +10,7 @@ int score_main(int argc, char **argv);
 int bleu_main(int argc, char **argv);
 int subword_main(int argc, char **argv);
 int moses_main(int argc, char **argv);
+int prep_main(int argc, char **argv);
 int info_main(int argc, char **argv);
 int plan_main(int argc, char **argv);
 
