@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "tests/scratch.h"
 #include "text/corpus.h"
+#include "text/subword/sentencepiece_train.h"
 
 static struct scratch scratch;
 static struct subword *letters; /* every letter is a piece: lengths are easy to work out */

@@ -18,6 +18,7 @@ struct values {
     const char *format;
     bool is_quiet;
     bool is_lowercase;
+    bool is_split;
     struct option_list models;
     struct option_list input;
 };
@@ -31,6 +32,8 @@ static const struct option table[] = {
     {"format", 'f', NULL, "NAME", OPTION_STRING, AT(format), 0, 0, "json|text|svg", "form"},
     {"quiet", 'q', NULL, NULL, OPTION_FLAG, AT(is_quiet), 0, 0, NULL, "say less"},
     {"lowercase", 0, "lc", NULL, OPTION_FLAG, AT(is_lowercase), 0, 0, NULL, "no capitals"},
+    {"split-digits", 'd', NULL, "BOOL", OPTION_SWITCH, AT(is_split), 0, 0, NULL, "one by one"},
+    {"beam-size", 0, NULL, "N", OPTION_INT, AT(beam), 1, 64, NULL, NULL},
     {"model", 'm', NULL, "DIR", OPTION_LIST, AT(models), 0, 0, NULL, "a model; may be repeated"},
     {"input", 'i', "in", "FILE", OPTION_WORDS, AT(input), 0, 0, NULL, "files"},
     {.name = "server", .letter = 's', .kind = OPTION_REFUSED, .help = "use a pipe"},
@@ -92,6 +95,52 @@ static void every_spelling_sets_the_value(void **state)
     }
 }
 
+static void underscores_are_dashes_and_names_have_twins(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"--beam-size 9", "--beam_size=9"};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        char text[64];
+        strcpy(text, lines[i]);
+        struct parsed parsed = parse(text);
+        assert_int_equal(parsed.code, STATUS_OK);
+        assert_int_equal(parsed.values.beam, 9);
+        release(&parsed);
+    }
+}
+
+static void switches_go_on_and_off(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line;
+        bool is_split;
+        size_t n_arguments;
+    } cases[] = {
+        {"--split-digits", true, 0},
+        {"--split_digits=true", true, 0},
+        {"--split_digits=yes", true, 0},
+        {"-d", true, 0},
+        {"-qd", true, 0},
+        {"--split-digits true", true, 0},
+        {"--split-digits file", true, 1},
+        {"--split-digits 0", true, 1},
+        {"-d --split-digits=false", false, 0},
+        {"-d --split-digits false", false, 0},
+        {"-d --split-digits=0", false, 0},
+        {"-q", false, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[64];
+        strcpy(text, cases[i].line);
+        struct parsed parsed = parse(text);
+        assert_int_equal(parsed.code, STATUS_OK);
+        assert_int_equal(parsed.values.is_split, cases[i].is_split);
+        assert_int_equal(parsed.arguments.count, cases[i].n_arguments);
+        release(&parsed);
+    }
+}
+
 static void options_and_arguments_mix(void **state)
 {
     (void)state;
@@ -139,6 +188,41 @@ static void help_stops_the_reading(void **state)
     release(&parsed);
 }
 
+static void beginnings_stand_for_names_where_allowed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *word, *message;
+        enum status code;
+    } cases[] = {
+        {"--low", "", STATUS_OK},
+        {"--quie", "", STATUS_OK},
+        {"--beam=7", "", STATUS_OK}, /* a whole name, though "--beam-size" begins with it */
+        {"--be=7", "option '--be' can be --beam or --beam-size", STATUS_USAGE},
+        {"--=7", "unknown option '--'", STATUS_USAGE},
+        {"--lowx", "unknown option '--lowx'", STATUS_USAGE},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct options_command open = command;
+        struct values values = {0};
+        struct option_list arguments = {0};
+        char text[64];
+        char *words[] = {"test", text};
+        bool wants_help = false;
+        strcpy(text, cases[i].word);
+        open.allows_beginnings = true;
+        assert_int_equal(options_parse(&open, 2, words, &values, &arguments, &wants_help),
+                         cases[i].code);
+        if (cases[i].code < 0)
+            assert_non_null(strstr(status_message(), cases[i].message));
+        options_free(&open, &values, &arguments);
+    }
+    char closed[] = "--low";
+    struct parsed parsed = parse(closed);
+    assert_int_equal(parsed.code, STATUS_USAGE);
+    release(&parsed);
+}
+
 static void wrong_lines_are_explained(void **state)
 {
     (void)state;
@@ -162,6 +246,8 @@ static void wrong_lines_are_explained(void **state)
         {"-f xml", "option --format wants json, text or svg, not 'xml'"},
         {"-f js", "option --format wants json, text or svg, not 'js'"},
         {"--quiet=yes", "option --quiet takes no value, but 'yes' was given"},
+        {"--split-digits=maybe", "option --split-digits wants true or false, not 'maybe'"},
+        {"--split_digts", "unknown option '--split_digts'; did you mean '--split-digits'?"},
         {"--server", "option --server is not supported yet"},
         {"-s", "option --server is not supported yet"},
         {"a b c", "test: unexpected argument 'c'"},
@@ -195,9 +281,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_spelling_sets_the_value),
+        cmocka_unit_test(underscores_are_dashes_and_names_have_twins),
+        cmocka_unit_test(switches_go_on_and_off),
         cmocka_unit_test(options_and_arguments_mix),
         cmocka_unit_test(lists_collect_and_words_run_on),
         cmocka_unit_test(help_stops_the_reading),
+        cmocka_unit_test(beginnings_stand_for_names_where_allowed),
         cmocka_unit_test(wrong_lines_are_explained),
         cmocka_unit_test(nearest_name_is_the_likely_one),
     };

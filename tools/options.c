@@ -89,15 +89,44 @@ const char *options_nearest(const char *word, const char *const *names, size_t n
     return nearest;
 }
 
+static char dash(char letter)
+{
+    return letter == '_' ? '-' : letter;
+}
+
+/* Whether word [length] is the name; '_' and '-' are the same. */
+static bool is_same_name(const char *name, const char *word, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (name[i] == '\0' || dash(name[i]) != dash(word[i]))
+            return false;
+    }
+    return name[length] == '\0';
+}
+
 static const struct option *find_name(const struct options_command *command, const char *name,
                                       size_t length)
 {
     for (size_t i = 0; i < command->n_options; i++) {
         const struct option *option = &command->options[i];
-        if (strlen(option->name) == length && strncmp(option->name, name, length) == 0)
+        if (is_same_name(option->name, name, length))
             return option;
     }
     return NULL;
+}
+
+/* The first option whose name begins with word [length]; *other is the second, or NULL. */
+static const struct option *find_beginning(const struct options_command *command, const char *word,
+                                           size_t length, const struct option **other)
+{
+    const struct option *found = NULL;
+    for (size_t i = 0; i < command->n_options && *other == NULL; i++) {
+        const struct option *option = &command->options[i];
+        if (length == 0 || strncmp(option->name, word, length) != 0)
+            continue;
+        *(found == NULL ? &found : other) = option;
+    }
+    return found;
 }
 
 static const struct option *find_alias(const struct options_command *command, const char *alias,
@@ -133,6 +162,8 @@ static enum status unknown_option(const struct options_command *command, const c
     char name[LONGEST_NAME + 1] = "";
     const char *bare = word + strspn(word, "-");
     memcpy(name, bare, smallest(strcspn(bare, "="), LONGEST_NAME));
+    for (char *letter = strchr(name, '_'); letter != NULL; letter = strchr(letter, '_'))
+        *letter = '-';
     const char *nearest = options_nearest(name, names, n_names);
     const int shown = (int)strcspn(word, "=");
     enum status code = STATUS_USAGE;
@@ -219,9 +250,21 @@ static enum status bad_choice(const struct option *option, const char *word)
     return status_set(STATUS_USAGE, "option --%s wants %s, not '%s'", option->name, list, word);
 }
 
+/* The words that mean yes and no behind a switch. */
+static bool read_switch(const char *word, bool *is_on)
+{
+    *is_on = is_choice("true|1|yes|t|y", word);
+    return *is_on || is_choice("false|0|no|f|n", word);
+}
+
 static enum status store(const struct parser *parser, const struct option *option, const char *word)
 {
     switch (option->kind) {
+    case OPTION_SWITCH:
+        if (!read_switch(word, target(parser, option)))
+            return status_set(STATUS_USAGE, "option --%s wants true or false, not '%s'",
+                              option->name, word);
+        return STATUS_OK;
     case OPTION_STRING:
         if (option->choices != NULL && !is_choice(option->choices, word))
             return bad_choice(option, word);
@@ -257,6 +300,16 @@ static enum status refuse(const struct option *option)
     return code;
 }
 
+/* A switch may be followed by its value as a word of its own, if that is "true" or "false". */
+static enum status take_switch(struct parser *parser, const struct option *option,
+                               const char *attached)
+{
+    if (attached == NULL && parser->next < parser->argc &&
+        is_choice("true|false", parser->argv[parser->next]))
+        attached = parser->argv[parser->next++];
+    return store(parser, option, attached != NULL ? attached : "true");
+}
+
 /* Takes the option's value from after "=" or behind the letter (attached, NULL where there is
  * none), or from the words that follow. */
 static enum status take_option(struct parser *parser, const struct option *option,
@@ -271,6 +324,8 @@ static enum status take_option(struct parser *parser, const struct option *optio
         *(bool *)target(parser, option) = true;
         return STATUS_OK;
     }
+    if (option->kind == OPTION_SWITCH)
+        return take_switch(parser, option, attached);
     if (option->kind == OPTION_WORDS)
         list_free(target(parser, option));
     if (attached != NULL)
@@ -304,6 +359,13 @@ static enum status take_long(struct parser *parser, const char *word)
         return STATUS_OK;
     }
     const struct option *option = find_name(parser->command, name, length);
+    if (option == NULL && parser->command->allows_beginnings) {
+        const struct option *other = NULL;
+        option = find_beginning(parser->command, name, length, &other);
+        if (other != NULL)
+            return status_set(STATUS_USAGE, "option '%.*s' can be --%s or --%s", (int)length + 2,
+                              word, option->name, other->name);
+    }
     if (option == NULL)
         return unknown_option(parser->command, word);
     return take_option(parser, option, name[length] == '=' ? name + length + 1 : NULL);
@@ -325,7 +387,8 @@ static enum status take_short(struct parser *parser, const char *word)
         }
         if (option == NULL)
             return unknown_option(parser->command, word);
-        if (option->kind != OPTION_FLAG && option->kind != OPTION_REFUSED) {
+        if (option->kind != OPTION_FLAG && option->kind != OPTION_SWITCH &&
+            option->kind != OPTION_REFUSED) {
             const char *rest = letter[1] == '=' ? letter + 2 : letter + 1;
             return take_option(parser, option, letter[1] == '\0' ? NULL : rest);
         }
@@ -453,8 +516,9 @@ void options_print_help(const struct options_command *command)
     print_wrapped(command->description, 0);
     printf("\nOptions:\n");
     for (size_t i = 0; i < command->n_options; i++) {
-        if (command->options[i].kind != OPTION_REFUSED)
-            print_option(&command->options[i]);
+        const struct option *option = &command->options[i];
+        if (option->kind != OPTION_REFUSED && option->help != NULL)
+            print_option(option);
     }
     print_option(&(struct option){.name = "help", .letter = 'h', .help = "print this and stop"});
     printf("\nExit codes:\n  ");

@@ -1,12 +1,13 @@
 /* Command lines: one table per verb says what it accepts, and --help is printed from that table.
  *
  * Accepted are --name VALUE, --name=VALUE, -n VALUE, -nVALUE, clusters of one-letter flags, and
- * -alias VALUE where the table gives an option a second, longer spelling behind one dash. Options
- * and plain arguments may be mixed; "--" ends the options. An option given twice counts the last
- * time, except OPTION_LIST, which collects. */
+ * -alias VALUE where the table gives an option a second, longer spelling behind one dash. '_' in a
+ * long name is read as '-'. Options and plain arguments may be mixed; "--" ends the options. An
+ * option given twice counts the last time, except OPTION_LIST, which collects. */
 #ifndef MIXT_TOOLS_OPTIONS_H
 #define MIXT_TOOLS_OPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/status.h"
@@ -14,6 +15,7 @@
 /* What an option stores at its offset. */
 enum option_kind {
     OPTION_FLAG,   /* bool, set to true; takes no value */
+    OPTION_SWITCH, /* bool; --name and --name=true set it, --name=false clears it */
     OPTION_STRING, /* const char *, borrowed from argv */
     OPTION_INT,    /* int64_t */
     OPTION_DOUBLE, /* double, never NaN or infinite */
@@ -39,7 +41,8 @@ struct option {
     double minimum; /* smallest and largest number; both 0: any; INFINITY: no upper end */
     double maximum;
     const char *choices; /* for strings: the only values, "13a|none"; NULL: any */
-    const char *help;    /* one or two lines' worth, with the default; wrapped when printed */
+    const char *help;    /* one or two lines' worth, with the default; wrapped when printed; NULL:
+                          * not printed, another name of a row that is */
 };
 
 /* A verb's command line as a whole. */
@@ -52,6 +55,7 @@ struct options_command {
     size_t min_arguments;
     size_t max_arguments;
     const char *exit_codes; /* replaces the common line of help; NULL keeps it */
+    bool allows_beginnings; /* of a long name stand for it where it is the only one */
 };
 
 /* Fills values (the verb's struct, which holds the defaults on entry) and arguments (plain ones, in

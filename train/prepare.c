@@ -2,6 +2,7 @@
 #include "train/prepare.h"
 
 #include "base/clock.h"
+#include "text/subword/sentencepiece_train.h"
 
 static const char *const subword_types[] = {"unigram", "bpe"};
 static const char *const normalizations[] = {"nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf",

@@ -12,10 +12,11 @@ import signal
 from harness import expect, expect_error, main, snapshot
 
 # What each verb needs beside the option that is being tried.
-NEEDED = {"subword": ["train", "encode", "decode", "vocab"]}
+NEEDED = {"subword": ["train", "encode", "decode", "normalize", "vocab"]}
 MISSPELT = {"train": ("--cofnig", "--config"), "translate": ("--bema", "--beam"),
             "bleu": ("--tokenise", "--tokenize"), "score": ("--modle", "--model"),
-            "subword train": ("--sise", "--size"), "subword encode": ("--modle", "--model")}
+            "subword train": ("--vocab_siez", "--vocab-size"),
+            "subword encode": ("--modle", "--model")}
 
 
 def verbs(bench):

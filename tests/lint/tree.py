@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 
-CODE = (".c", ".h", ".cc", ".cu")
+CODE = (".c", ".h", ".cc", ".hh", ".cu")
 LEFT_OUT = re.compile(r"(^|/)(\.git|build[^/]*|runs|__pycache__)(/|$)")
 
 

@@ -1,326 +1,28 @@
-// The only C++ file of this folder: SentencePiece behind the C header.
+// SentencePiece behind the C header: models opened, decoding, vocabularies.
 //
 // Every entry point runs inside guarded(), which turns exceptions into status codes.
 
 #include <algorithm>
 #include <cinttypes>
-#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
-#include <mutex>
-#include <new>
+#include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
-
-#include <sentencepiece_processor.h>
-#include <sentencepiece_trainer.h>
 
 extern "C" {
 #include "base/file.h"
 #include "text/lines.h"
-#include "text/subword/sentencepiece.h"
-#include "text/subword/subword_file.h"
-#include "text/subword/subword_sample.h"
 }
+#include "text/subword/sentencepiece_fields.hh"
+#include "text/subword/sentencepiece_model.hh"
 
 namespace spm = sentencepiece;
 
-// What the opaque handle of the header holds.
-struct subword {
-    spm::SentencePieceProcessor processor;
-    std::string serialized;
-    subword_file file = {};
-    sampler *segments = nullptr;
-
-    subword() = default;
-    subword(const subword &) = delete;
-    subword &operator=(const subword &) = delete;
-    ~subword()
-    {
-        sampler_close(segments);
-    }
-};
-
 namespace
 {
-
-// The library splits its sums into one part per thread, so another number gives another model.
-constexpr const char *kTrainingThreads = "16";
-// The library indexes the training text with 32-bit numbers.
-constexpr int64_t kMaxTrainingBytes = INT64_C(1) << 30;
-constexpr int kMaxBest = 512;
-
-template <typename Function> status guarded(const char *what, Function function) noexcept
-{
-    try {
-        return function();
-    } catch (const std::bad_alloc &) {
-        return status_set(STATUS_MEMORY, "%s: no memory", what);
-    } catch (const std::exception &error) {
-        return status_set(STATUS_FAILED, "%s: %s", what, error.what());
-    } catch (...) {
-        return status_set(STATUS_FAILED, "%s: unknown failure in SentencePiece", what);
-    }
-}
-
-// The library logs to stderr; its only public switch is an option of the trainer, which takes
-// effect although this call, having no input, fails.
-void silence()
-{
-    static std::once_flag once;
-    std::call_once(once, [] {
-        const std::unordered_map<std::string, std::string> only_fatal = {{"minloglevel", "3"}};
-        std::string ignored;
-        spm::SentencePieceTrainer::Train(only_fatal, nullptr, &ignored).IgnoreError();
-    });
-}
-
-// "Internal: ./src/x.cc(1) [condition] reason" -> "reason", or "condition" where no reason follows.
-std::string reason_of(const spm::util::Status &result)
-{
-    std::string text = result.message();
-    const size_t open = text.find(" [");
-    const size_t close = text.rfind("] ");
-    if (open == std::string::npos || close == std::string::npos || close < open)
-        return text;
-    const std::string reason = text.substr(close + 2);
-    return reason.empty() ? text.substr(open + 2, close - open - 2) : reason;
-}
-
-bool is_one_of(const char *word, std::initializer_list<const char *> choices)
-{
-    return std::any_of(choices.begin(), choices.end(),
-                       [word](const char *choice) { return std::strcmp(word, choice) == 0; });
-}
-
-// An even draw of at most `capacity` lines out of a stream of unknown length: line n takes a
-// random place among n, and stays when that place is below capacity. The generator is
-// SplitMix64 (Steele et al. 2014).
-class Sample
-{
-  public:
-    Sample(size_t capacity, uint64_t seed) : capacity_(capacity), state_(seed)
-    {
-    }
-
-    void add(std::string_view line)
-    {
-        seen_++;
-        if (lines_.size() < capacity_) {
-            lines_.emplace_back(line);
-            bytes_ += static_cast<int64_t>(line.size());
-            return;
-        }
-        const uint64_t place = random() % seen_;
-        if (place < capacity_) {
-            bytes_ +=
-                static_cast<int64_t>(line.size()) - static_cast<int64_t>(lines_[place].size());
-            lines_[place].assign(line);
-        }
-    }
-
-    int64_t bytes() const
-    {
-        return bytes_;
-    }
-    const std::vector<std::string> &lines() const
-    {
-        return lines_;
-    }
-
-  private:
-    uint64_t random()
-    {
-        uint64_t mixed = state_ += UINT64_C(0x9E3779B97F4A7C15);
-        mixed = (mixed ^ (mixed >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-        mixed = (mixed ^ (mixed >> 27)) * UINT64_C(0x94D049BB133111EB);
-        return mixed ^ (mixed >> 31);
-    }
-
-    size_t capacity_;
-    uint64_t state_;
-    uint64_t seen_ = 0;
-    int64_t bytes_ = 0;
-    std::vector<std::string> lines_;
-};
-
-class SampleIterator : public spm::SentenceIterator
-{
-  public:
-    explicit SampleIterator(const std::vector<std::string> &lines) : lines_(lines)
-    {
-    }
-    bool done() const override
-    {
-        return next_ >= lines_.size();
-    }
-    void Next() override
-    {
-        next_++;
-    }
-    const std::string &value() const override
-    {
-        return lines_[next_];
-    }
-    spm::util::Status status() const override
-    {
-        return {};
-    }
-
-  private:
-    const std::vector<std::string> &lines_;
-    size_t next_ = 0;
-};
-
-status check_options(const subword_train_options &options)
-{
-    if (!is_one_of(options.type, {"unigram", "bpe"}))
-        return status_set(STATUS_CONFIG, "subword type '%s' is not known; use unigram or bpe",
-                          options.type);
-    if (!is_one_of(options.normalize, {"nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"}))
-        return status_set(STATUS_CONFIG,
-                          "normalisation '%s' is not known; use nmt_nfkc, nfkc, nmt_nfkc_cf, "
-                          "nfkc_cf or identity",
-                          options.normalize);
-    if (options.size < 5 || options.size > SUBWORD_MAX_PIECES)
-        return status_set(STATUS_CONFIG, "subword size %" PRId64 " is not in 5..%d", options.size,
-                          static_cast<int>(SUBWORD_MAX_PIECES));
-    if (!(options.coverage >= 0.9 && options.coverage <= 1.0))
-        return status_set(STATUS_CONFIG, "subword coverage %g is not in 0.9..1", options.coverage);
-    if (options.sample_lines < 1)
-        return status_set(STATUS_CONFIG, "a sample of %" PRId64 " lines is not at least 1",
-                          options.sample_lines);
-    if (options.max_line_bytes < 1 || options.max_line_bytes > (1u << 20))
-        return status_set(STATUS_CONFIG, "a longest line of %zu bytes is not in 1..1048576",
-                          options.max_line_bytes);
-    return STATUS_OK;
-}
-
-status add_line(const subword_train_options &options, std::string_view line, Sample &sample,
-                subword_train_report &report)
-{
-    report.lines++;
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos) {
-        report.empty++;
-    } else if (line.size() > options.max_line_bytes) {
-        report.too_long++;
-    } else {
-        sample.add(line);
-        if (sample.bytes() > kMaxTrainingBytes) {
-            status_set(STATUS_CONFIG, "the subword training sample is larger than 1 GiB");
-            status_hint("draw fewer than %" PRId64 " lines", options.sample_lines);
-            return STATUS_CONFIG;
-        }
-    }
-    return STATUS_OK;
-}
-
-status add_file(const subword_train_options &options, const char *path, Sample &sample,
-                subword_train_report &report)
-{
-    struct lines *reader = nullptr;
-    status code = lines_open(&reader, path);
-    for (struct line line = {}; code == STATUS_OK;) {
-        if ((code = lines_next(reader, &line)) < 0 || !line.bytes)
-            break;
-        code = guarded("subword training", [&] {
-            return add_line(options, {line.bytes, line.size}, sample, report);
-        });
-    }
-    lines_close(reader);
-    return code;
-}
-
-status collect(const subword_train_options &options, Sample &sample, subword_train_report &report)
-{
-    for (size_t i = 0; i < options.n_paths; i++) {
-        const status code = add_file(options, options.paths[i], sample, report);
-        if (code < 0)
-            return code;
-    }
-    for (size_t i = 0; i < options.n_texts; i++) {
-        const subword_text &text = options.texts[i];
-        const status code = add_line(options, {text.bytes, text.size}, sample, report);
-        if (code < 0)
-            return code;
-    }
-    report.sampled = static_cast<int64_t>(sample.lines().size());
-    if (sample.lines().empty())
-        return status_set(STATUS_DATA,
-                          "no text to train a subword model on: %" PRId64 " lines, %" PRId64
-                          " of them blank, %" PRId64 " longer than %zu bytes",
-                          report.lines, report.empty, report.too_long, options.max_line_bytes);
-    return STATUS_OK;
-}
-
-std::unordered_map<std::string, std::string> trainer_arguments(const subword_train_options &options)
-{
-    char coverage[32]; // by whole numbers: printing a fraction depends on the locale
-    const int millionths = static_cast<int>(std::lround(options.coverage * 1e6));
-    std::snprintf(coverage, sizeof coverage, "%d.%06d", millionths / 1000000, millionths % 1000000);
-    return {
-        {"minloglevel", "3"},
-        {"model_type", options.type},
-        {"vocab_size", std::to_string(options.size)},
-        {"character_coverage", coverage},
-        {"normalization_rule_name", options.normalize},
-        {"byte_fallback", options.byte_fallback ? "true" : "false"},
-        {"max_sentence_length", std::to_string(options.max_line_bytes)},
-        {"num_threads", kTrainingThreads},
-        {"pad_id", std::to_string(SUBWORD_PAD)},
-        {"unk_id", std::to_string(SUBWORD_UNKNOWN)},
-        {"bos_id", std::to_string(SUBWORD_BOS)},
-        {"eos_id", std::to_string(SUBWORD_EOS)},
-    };
-}
-
-// The two failures a user can cure are told by the numbers in the library's sentence.
-status explain_failure(const subword_train_options &options, const std::string &reason)
-{
-    int given = 0, limit = 0;
-    const char *sentence = std::strstr(reason.c_str(), "Vocabulary size too high");
-    if (sentence &&
-        std::sscanf(sentence, "Vocabulary size too high (%d). Please set it to a value <= %d",
-                    &given, &limit) == 2) {
-        status_set(STATUS_CONFIG,
-                   "subword size %" PRId64 " is too large for this text; the largest allowed is %d",
-                   options.size, limit);
-        status_hint("set the size to %d or less, or train on more text", limit);
-        return STATUS_CONFIG;
-    }
-    sentence = std::strstr(reason.c_str(), "Vocabulary size is smaller than required_chars");
-    if (sentence &&
-        std::sscanf(sentence, "Vocabulary size is smaller than required_chars. %d vs %d", &given,
-                    &limit) == 2) {
-        status_set(STATUS_CONFIG,
-                   "subword size %" PRId64
-                   " is too small for the characters of this text; the smallest allowed is %d",
-                   options.size, limit);
-        status_hint("set the size to %d or more, or lower the coverage", limit);
-        return STATUS_CONFIG;
-    }
-    return status_set(STATUS_FAILED, "subword training failed: %s", reason.c_str());
-}
-
-status train(const subword_train_options &options, buffer *model, subword_train_report &report)
-{
-    status code = check_options(options);
-    if (code < 0)
-        return code;
-    silence();
-    Sample sample(static_cast<size_t>(options.sample_lines), options.seed);
-    if ((code = collect(options, sample, report)) < 0)
-        return code;
-    SampleIterator iterator(sample.lines());
-    std::string serialized;
-    const auto result =
-        spm::SentencePieceTrainer::Train(trainer_arguments(options), &iterator, &serialized);
-    if (!result.ok())
-        return explain_failure(options, reason_of(result));
-    return buffer_append(model, serialized.data(), serialized.size());
-}
 
 status open_sampler(subword &model)
 {
@@ -361,83 +63,133 @@ status open_bytes(subword **opened, const char *bytes, size_t size, const char *
     return STATUS_OK;
 }
 
-status failed(const char *what, const spm::util::Status &result)
+status parse_extra(const subword &model, const char *list, std::vector<Extra> &extra)
 {
-    return status_set(STATUS_FAILED, "%s failed: %s", what, reason_of(result).c_str());
-}
-
-status append_ids(ids *out, const std::vector<int> &found)
-{
-    static_assert(sizeof(int) == sizeof(int32_t), "the library's ids are int");
-    return ids_append(out, found.data(), found.size());
-}
-
-// The text as the model's normaliser left it: that is what the pieces spell.
-std::string normalized_text(const subword &model, std::string_view text)
-{
-    std::string normalized;
-    const auto pieces = model.processor.EncodeAsImmutableProto(text);
-    for (size_t i = 0; i < pieces.pieces_size(); i++) {
-        const auto piece = pieces.pieces(static_cast<int>(i));
-        unsigned byte = 0;
-        if (model.processor.IsByte(static_cast<int>(piece.id())) &&
-            std::sscanf(piece.piece().c_str(), "<0x%2X>", &byte) == 1)
-            normalized.push_back(static_cast<char>(byte));
+    for (const char *word = list; *word;) {
+        const std::string_view name(word, std::strcspn(word, ":"));
+        if (name == "bos" && model.processor.bos_id() >= 0)
+            extra.push_back(Extra::kBos);
+        else if (name == "eos" && model.processor.eos_id() >= 0)
+            extra.push_back(Extra::kEos);
+        else if (name == "bos" || name == "eos")
+            return status_set(STATUS_CONFIG, "the subword model has no %.3s piece", word);
+        else if (name == "reverse")
+            extra.push_back(Extra::kReverse);
+        else if (name == "unk")
+            extra.push_back(Extra::kUnknown);
         else
-            normalized += piece.piece();
+            return status_set(STATUS_CONFIG, "extra option '%.*s' is not bos, eos, reverse or unk",
+                              static_cast<int>(name.size()), word);
+        word += name.size() + (word[name.size()] == ':' ? 1 : 0);
     }
-    return normalized;
+    return STATUS_OK;
 }
 
-double score_of(const subword &model, const std::vector<int> &found)
+// Reads a line "piece TAB count", or only "piece"; threshold is the least count that counts.
+status read_entry(const struct line &line, int64_t threshold, std::vector<std::string> &kept)
 {
-    const double unknown = sampler_unknown_score(model.segments);
-    double sum = 0;
-    for (const int id : found)
-        sum += model.processor.IsUnknown(id) ? unknown : model.processor.GetScore(id);
-    return sum;
+    const std::string_view all(line.bytes, line.size);
+    const std::string_view piece = all.substr(0, all.find('\t'));
+    long long count = 1;
+    if (piece.empty())
+        return status_set(STATUS_DATA, "a vocabulary line without a piece");
+    if (piece.size() < all.size()) {
+        const char *number = line.bytes + piece.size() + 1;
+        char *end = nullptr;
+        count = std::strtoll(number, &end, 10);
+        if (end == number || (*end != '\0' && *end != '\t'))
+            return status_set(STATUS_DATA, "'%s' is not the count of a piece", number);
+    }
+    if (count >= threshold)
+        kept.emplace_back(piece);
+    return STATUS_OK;
 }
 
-status sample_best(const subword &model, std::string_view text, double alpha, int n_best,
-                   uint64_t seed, ids *out)
+status read_vocabulary(const char *path, int64_t threshold, std::vector<std::string> &kept)
 {
-    std::vector<std::vector<int>> best;
-    const auto result = model.processor.NBestEncode(text, n_best, &best);
+    struct lines *reader = nullptr;
+    status code = lines_open(&reader, path);
+    while (code == STATUS_OK) {
+        struct line line = {};
+        if ((code = lines_next(reader, &line)) < 0 || !line.bytes)
+            break;
+        code = guarded(path, [&] { return read_entry(line, threshold, kept); });
+        if (code < 0)
+            status_set(code, "%s:%" PRId64 ": %s", path, line.number,
+                       std::string(status_message()).c_str());
+    }
+    lines_close(reader);
+    return code;
+}
+
+status restrict_to(subword &model, const char *path, int64_t threshold)
+{
+    if (model.file.method != SUBWORD_METHOD_UNIGRAM && model.file.method != SUBWORD_METHOD_BPE)
+        return status_set(STATUS_CONFIG,
+                          "only unigram and bpe models can be restricted to a vocabulary");
+    std::vector<std::string> kept;
+    const status code = read_vocabulary(path, threshold, kept);
+    if (code < 0)
+        return code;
+    const std::vector<std::string_view> views(kept.begin(), kept.end());
+    const auto result = model.processor.SetVocabulary(views);
     if (!result.ok())
-        return failed("subword sampling", result);
-    if (best.empty())
-        return STATUS_OK;
-    std::vector<double> weights;
-    for (const auto &found : best)
-        weights.push_back(alpha * score_of(model, found));
-    const double highest = *std::max_element(weights.begin(), weights.end());
-    double sum = 0;
-    for (double &weight : weights)
-        sum += weight = std::exp(weight - highest);
-    double left = sum * sampler_unit(text.data(), text.size(), seed);
-    size_t drawn = 0;
-    while (drawn + 1 < best.size() && (left -= weights[drawn]) > 0)
-        drawn++;
-    return append_ids(out, best[drawn]);
+        return failed("restricting the vocabulary", result);
+    sampler_close(model.segments);
+    model.segments = nullptr;
+    return open_sampler(model);
 }
 
-status sample(const subword &model, std::string_view text, double alpha, int n_best, uint64_t seed,
-              ids *out)
+// The settings of a normaliser that deal with spaces, as fields behind those that they replace.
+std::string_view space_settings(subword_spaces spaces)
 {
-    if (model.file.method == SUBWORD_METHOD_UNIGRAM && n_best > 1)
-        return sample_best(model, text, alpha, std::min(n_best, kMaxBest), seed, out);
-    const std::string normalized = normalized_text(model, text);
-    if (model.file.method == SUBWORD_METHOD_BPE)
-        return sampler_drop_merges(model.segments, normalized.data(), normalized.size(), alpha,
-                                   seed, out);
-    return sampler_draw_unigram(model.segments, normalized.data(), normalized.size(), alpha, seed,
-                                out);
+    using namespace std::string_view_literals;
+    // add_dummy_prefix (3) false, remove_extra_whitespaces (4), escape_whitespaces (5) false
+    switch (spaces) {
+    case SUBWORD_SPACES_SINGLE:
+        return "\x18\x00\x20\x01\x28\x00"sv;
+    case SUBWORD_SPACES_KEPT:
+        return "\x18\x00\x20\x00\x28\x00"sv;
+    case SUBWORD_SPACES_AS_MODEL:
+        break;
+    }
+    return {};
+}
+
+// A character model that knows no character: all text is unknown to it, so that its pieces spell
+// the normalised text.
+std::string normalizer_model(std::string_view model, subword_spaces spaces)
+{
+    using namespace std::string_view_literals;
+    std::string rules;
+    for (size_t at = 0; at < model.size();) {
+        const auto [field, bytes] = next_field(model, &at);
+        if (field == 3)
+            rules.append(bytes);
+    }
+    rules.append(space_settings(spaces));
+    std::string made;
+    append_field(made, 1, "\x0A\x05<unk>\x18\x02"sv); // a piece: its text, its kind
+    append_field(made, 2, "\x18\x04"sv);              // the trainer's model_type
+    append_field(made, 3, rules);
+    return made;
+}
+
+status open_normalizer(subword **opened, std::string_view bytes, const char *name,
+                       subword_spaces spaces)
+{
+    subword_file file = {};
+    const status code = subword_file_check(bytes.data(), bytes.size(), name, &file);
+    if (code < 0)
+        return code;
+    const std::string made = normalizer_model(bytes, spaces);
+    return open_bytes(opened, made.data(), made.size(), name);
 }
 
 status append_one_line(buffer *text, std::string &line)
 {
     for (char &byte : line) {
-        if (byte == '\n' || byte == '\r' || byte == '\0')
+        if (byte == '\n' || byte == '\0')
             byte = ' ';
     }
     return buffer_append(text, line.data(), line.size());
@@ -447,31 +199,17 @@ status append_one_line(buffer *text, std::string &line)
 
 extern "C" {
 
-subword_train_options subword_train_defaults(void)
-{
-    subword_train_options options = {};
-    options.type = "bpe";
-    options.size = 8000;
-    options.coverage = 0.9995;
-    options.normalize = "nmt_nfkc";
-    options.sample_lines = 2000000;
-    options.max_line_bytes = 4096;
-    return options;
-}
-
-status subword_train(const subword_train_options *options, buffer *model,
-                     subword_train_report *report)
-{
-    subword_train_report unwanted = {};
-    subword_train_report &wanted = report ? *report : unwanted;
-    wanted = {};
-    return guarded("subword training", [&] { return train(*options, model, wanted); });
-}
-
 status subword_open_bytes(subword **opened, const char *bytes, size_t size, const char *name)
 {
     *opened = nullptr;
     return guarded(name, [&] { return open_bytes(opened, bytes, size, name); });
+}
+
+status subword_open_normalizer(subword **opened, const char *bytes, size_t size, const char *name,
+                               subword_spaces spaces)
+{
+    *opened = nullptr;
+    return guarded(name, [&] { return open_normalizer(opened, {bytes, size}, name, spaces); });
 }
 
 status subword_open_file(subword **opened, const char *path)
@@ -490,40 +228,27 @@ void subword_free(subword *model)
     delete model;
 }
 
-status subword_encode(const subword *model, const char *text, size_t size, ids *out)
+status subword_set_extra(subword *model, const char *list)
 {
-    return guarded("subword encoding", [&] {
-        std::vector<int> found;
-        const auto result = model->processor.Encode({text, size}, &found);
-        return result.ok() ? append_ids(out, found) : failed("subword encoding", result);
+    model->extra.clear();
+    return guarded("subword model", [&] { return parse_extra(*model, list, model->extra); });
+}
+
+status subword_set_decode_extra(subword *model, const char *list)
+{
+    return guarded("subword model", [&] {
+        std::vector<Extra> ignored;
+        const status code = parse_extra(*model, list, ignored);
+        if (code < 0)
+            return code;
+        const auto result = model->processor.SetDecodeExtraOptions(list);
+        return result.ok() ? STATUS_OK : failed("subword model", result);
     });
 }
 
-status subword_encode_pieces(const subword *model, const char *text, size_t size, buffer *pieces)
+status subword_restrict(subword *model, const char *path, int64_t threshold)
 {
-    return guarded("subword encoding", [&] {
-        std::vector<std::string> found;
-        const auto result = model->processor.Encode({text, size}, &found);
-        if (!result.ok())
-            return failed("subword encoding", result);
-        std::string joined;
-        for (const std::string &piece : found)
-            joined.append(joined.empty() ? "" : " ").append(piece);
-        return buffer_append(pieces, joined.data(), joined.size());
-    });
-}
-
-status subword_sample(const subword *model, const char *text, size_t size, double alpha, int n_best,
-                      uint64_t seed, ids *out)
-{
-    const bool is_unigram = model->file.method == SUBWORD_METHOD_UNIGRAM;
-    const bool is_bpe = subword_is_bpe(model);
-    CHECK(alpha >= 0 && alpha <= (is_bpe ? 1 : 100), "alpha %g", alpha);
-    if ((!is_unigram && !is_bpe) || (is_unigram && (n_best == 0 || n_best == 1)))
-        return subword_encode(model, text, size, out);
-    return guarded("subword sampling", [&] {
-        return sample(*model, {text, size}, alpha, n_best, seed, out);
-    });
+    return guarded(path, [&] { return restrict_to(*model, path, threshold); });
 }
 
 status subword_decode(const subword *model, const int32_t *ids, size_t n, buffer *text)
@@ -565,6 +290,16 @@ int32_t subword_size(const subword *model)
 bool subword_is_bpe(const subword *model)
 {
     return model->file.method == SUBWORD_METHOD_BPE;
+}
+
+bool subword_is_unigram(const subword *model)
+{
+    return model->file.method == SUBWORD_METHOD_UNIGRAM;
+}
+
+bool subword_is_text(const subword *model, int32_t id)
+{
+    return !model->processor.IsUnknown(id) && !model->processor.IsControl(id);
 }
 
 const char *subword_piece(const subword *model, int32_t id)

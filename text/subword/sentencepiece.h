@@ -1,4 +1,5 @@
-/* Subword models: train, open, text to piece ids and back, over the SentencePiece library.
+/* Subword models: open, text to piece ids and back, over the SentencePiece library. Training is in
+ * text/subword/sentencepiece_train.h.
  *
  * The library is C++ and has no C interface; this is ours. No exception leaves it, the library's
  * own messages never reach stderr, and a model is checked (text/subword/subword_file.h) before the
@@ -16,6 +17,8 @@
 /* The special ids of every model trained here. */
 enum { SUBWORD_PAD = 0, SUBWORD_UNKNOWN = 1, SUBWORD_BOS = 2, SUBWORD_EOS = 3 };
 
+enum { SUBWORD_MAX_BEST = 512 }; /* segmentations of one text that are asked for at once */
+
 struct subword; /* an open model */
 
 /* A text of known length; NUL may occur. */
@@ -24,61 +27,62 @@ struct subword_text {
     size_t size;
 };
 
-struct subword_train_options {
-    const char *const *paths; /* [n_paths] files of lines, .gz allowed; read one after another */
-    size_t n_paths;
-    const struct subword_text *texts; /* [n_texts] lines from memory, after those of the files */
-    size_t n_texts;
-    const char *type;      /* "unigram" or "bpe" */
-    int64_t size;          /* pieces in all, the four special ones included */
-    double coverage;       /* 0.9 .. 1: share of the text's characters that get a piece */
-    const char *normalize; /* "nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf" (cf: case folded),
-                            * "identity" */
-    bool byte_fallback;    /* other characters become bytes (256 pieces more), not unknown */
-    int64_t sample_lines;  /* train on at most so many lines, drawn evenly from all */
-    uint64_t seed;         /* of that draw */
-    size_t max_line_bytes; /* longer lines are left out */
-};
-
-/* What the training saw. */
-struct subword_train_report {
-    int64_t lines;    /* read */
-    int64_t empty;    /* of these, left out as empty or blank */
-    int64_t too_long; /* left out as longer than max_line_bytes */
-    int64_t sampled;  /* trained on */
-};
-
-/* bpe, 8000 pieces, coverage 0.9995, nmt_nfkc, no bytes, 2 million lines of at most 4 KiB. */
-struct subword_train_options subword_train_defaults(void);
-
-/* Trains a model and appends its bytes to model: those of a .model file of SentencePiece.
- *
- * The same lines and options give the same bytes on any machine: the number of threads is fixed,
- * because the library's sums depend on it.
- *
- * STATUS_CONFIG for wrong options, and for a size that the text is too small or too rich for (the
- * message names the size that fits); STATUS_DATA without usable text; STATUS_IO, STATUS_FORMAT,
- * STATUS_MEMORY, STATUS_FAILED. report may be NULL. */
-enum status subword_train(const struct subword_train_options *options, struct buffer *model,
-                          struct subword_train_report *report) STATUS_CHECKED;
-
 /* Opens a model from bytes, copied, or from a file; name is for messages. On error *subword is
  * NULL: STATUS_FORMAT (also for a foreign or damaged model), STATUS_IO, STATUS_MEMORY. */
 enum status subword_open_bytes(struct subword **subword, const char *bytes, size_t size,
                                const char *name) STATUS_CHECKED;
 enum status subword_open_file(struct subword **subword, const char *path) STATUS_CHECKED;
 
+/* How a normaliser treats spaces. */
+enum subword_spaces {
+    SUBWORD_SPACES_AS_MODEL, /* as the model does before it segments, with U+2581 for a space */
+    SUBWORD_SPACES_SINGLE,   /* none at the ends and single ones between */
+    SUBWORD_SPACES_KEPT
+};
+
+/* Opens only the normalisation rules of a model, for subword_normalize(). Otherwise as above. */
+enum status subword_open_normalizer(struct subword **subword, const char *bytes, size_t size,
+                                    const char *name, enum subword_spaces spaces) STATUS_CHECKED;
+
+/* Appends the text as the rules leave it. subword comes from subword_open_normalizer().
+ * STATUS_MEMORY, STATUS_FAILED. */
+enum status subword_normalize(const struct subword *subword, const char *text, size_t size,
+                              struct buffer *normalized) STATUS_CHECKED;
+
 /* NULL is allowed. */
 void subword_free(struct subword *subword);
 
-/* Appends the ids of a text, without bos and eos; none for an empty or blank one. Invalid UTF-8
- * counts as U+FFFD. STATUS_MEMORY, STATUS_FAILED. */
+/* What is done to each segmentation from now on, in the order of the list: "bos:eos:reverse:unk"
+ * puts the first and last piece there, turns the order round, and prints text without a piece as
+ * the unknown piece. Before the model is shared by threads. STATUS_CONFIG for another word, and
+ * for a piece that the model lacks; STATUS_MEMORY. */
+enum status subword_set_extra(struct subword *subword, const char *list) STATUS_CHECKED;
+
+/* The same for what is done before decoding. */
+enum status subword_set_decode_extra(struct subword *subword, const char *list) STATUS_CHECKED;
+
+/* Uses only the pieces that a vocabulary has from now on, and single characters: a file of lines
+ * "piece TAB count", of which those with a count below threshold are left out; without a count it
+ * is 1. Before the model is shared by threads; unigram and bpe models. STATUS_CONFIG for others,
+ * STATUS_DATA with FILE:LINE, STATUS_IO, STATUS_MEMORY; after an error the model can only be
+ * freed. */
+enum status subword_restrict(struct subword *subword, const char *path,
+                             int64_t threshold) STATUS_CHECKED;
+
+/* Appends the ids of a text, without bos and eos unless subword_set_extra() wants them; none for an
+ * empty or blank one. Invalid UTF-8 counts as U+FFFD. STATUS_MEMORY, STATUS_FAILED. */
 enum status subword_encode(const struct subword *subword, const char *text, size_t size,
                            struct ids *ids) STATUS_CHECKED;
 
 /* Appends the pieces, separated by one space. */
 enum status subword_encode_pieces(const struct subword *subword, const char *text, size_t size,
                                   struct buffer *pieces) STATUS_CHECKED;
+
+/* Appends the n best segmentations of a unigram model, n in 1..SUBWORD_MAX_BEST, best first and
+ * perhaps fewer: pieces or ids with one space between, and "\n" between two segmentations.
+ * STATUS_FAILED for other models. */
+enum status subword_n_best(const struct subword *subword, const char *text, size_t size, int n,
+                           bool wants_ids, struct buffer *lines) STATUS_CHECKED;
 
 /* Appends the ids of a random segmentation, a pure function of (model, text, alpha, n_best, seed).
  *
@@ -89,8 +93,13 @@ enum status subword_encode_pieces(const struct subword *subword, const char *tex
 enum status subword_sample(const struct subword *subword, const char *text, size_t size,
                            double alpha, int n_best, uint64_t seed, struct ids *ids) STATUS_CHECKED;
 
+/* The same, as pieces. */
+enum status subword_sample_pieces(const struct subword *subword, const char *text, size_t size,
+                                  double alpha, int n_best, uint64_t seed,
+                                  struct buffer *pieces) STATUS_CHECKED;
+
 /* Appends the text of n ids. Special ids give nothing, the unknown one " U+2047 "; the result is
- * one line: line ends and NUL that byte pieces spell become spaces. STATUS_DATA for an id out of
+ * one line: line feeds and NUL that byte pieces spell become spaces. STATUS_DATA for an id out of
  * range (text as it was), STATUS_MEMORY, STATUS_FAILED. */
 enum status subword_decode(const struct subword *subword, const int32_t *ids, size_t n,
                            struct buffer *text) STATUS_CHECKED;
@@ -103,8 +112,12 @@ enum status subword_decode_pieces(const struct subword *subword, const char *pie
 /* Number of pieces; ids are 0..size-1. */
 int32_t subword_size(const struct subword *subword);
 
-/* True for a BPE model, false for a unigram (or other) one. */
+/* True for a BPE model, and for a unigram one; neither for word and character models. */
 bool subword_is_bpe(const struct subword *subword);
+bool subword_is_unigram(const struct subword *subword);
+
+/* True for a piece that text can have: not the unknown one, not bos, eos and other controls. */
+bool subword_is_text(const struct subword *subword, int32_t id);
 
 /* A piece as written in the model ("\xE2\x96\x81the"), borrowed from it, and its score: a
  * log-probability (unigram) or minus its rank (bpe). id in 0..size-1. */

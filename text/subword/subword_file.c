@@ -119,7 +119,7 @@ static enum status check_piece_text(const struct message *message, const struct 
     if (field->value == 0)
         return damaged(message, "empty piece");
     if (field->value > SUBWORD_MAX_PIECE_BYTES)
-        return damaged(message, "piece over 1024 bytes");
+        return damaged(message, "piece over 4096 bytes");
     if (memchr(field->bytes, '\0', field->value))
         return damaged(message, "piece with a NUL byte");
     if (utf8_valid_prefix(field->bytes, field->value) != field->value)

@@ -126,14 +126,26 @@ static size_t character_size(const char *text, size_t size, size_t offset)
     return offset - start;
 }
 
-/* Appends the id of text that has no piece; a run of unknown characters is one unknown id. */
-static enum status append_unknown(const struct sampler *sampler, const char *bytes, size_t size,
-                                  bool follows_unknown, struct ids *ids)
+static enum status append_piece(struct sampler_draw *draw, int32_t id, size_t end)
 {
-    if (!sampler->has_bytes)
-        return follows_unknown ? STATUS_OK : ids_push(ids, sampler->unknown_id);
-    for (size_t i = 0; i < size; i++) {
-        const enum status status = ids_push(ids, sampler->byte_ids[(uint8_t)bytes[i]]);
+    const enum status status = ids_push(&draw->ids, id);
+    return status < 0 ? status : ids_push(&draw->ends, (int32_t)end);
+}
+
+/* Appends the id of text[start .. end) that has no piece; a run of unknown characters is one
+ * unknown id. */
+static enum status append_unknown(const struct sampler *sampler, const char *text, size_t start,
+                                  size_t end, bool follows_unknown, struct sampler_draw *draw)
+{
+    if (!sampler->has_bytes && !follows_unknown)
+        return append_piece(draw, sampler->unknown_id, end);
+    if (!sampler->has_bytes) {
+        draw->ends.data[draw->ends.size - 1] = (int32_t)end;
+        return STATUS_OK;
+    }
+    for (size_t i = start; i < end; i++) {
+        const int32_t id = sampler->byte_ids[(uint8_t)text[i]];
+        const enum status status = append_piece(draw, id, i + 1);
         if (status < 0)
             return status;
     }
@@ -283,7 +295,7 @@ static enum status lattice_build(struct lattice *lattice, const struct sampler *
 }
 
 enum status sampler_draw_unigram(const struct sampler *sampler, const char *text, size_t size,
-                                 double alpha, uint64_t seed, struct ids *ids)
+                                 double alpha, uint64_t seed, struct sampler_draw *draw)
 {
     struct lattice lattice = {0};
     enum status status = lattice_build(&lattice, sampler, text, size, alpha);
@@ -299,9 +311,9 @@ enum status sampler_draw_unigram(const struct sampler *sampler, const char *text
     for (size_t start = 0; start < size && status == STATUS_OK;) {
         const struct edge *edge = &lattice.edges[lattice.drawn[start]];
         if (edge->id >= 0)
-            status = ids_push(ids, edge->id);
+            status = append_piece(draw, edge->id, edge->end);
         else
-            status = append_unknown(sampler, text + start, edge->end - start, was_unknown, ids);
+            status = append_unknown(sampler, text, start, edge->end, was_unknown, draw);
         was_unknown = edge->id < 0;
         start = edge->end;
     }
@@ -445,7 +457,7 @@ static enum status merge_all(struct merger *merger, const struct dice *dice, dou
 }
 
 enum status sampler_drop_merges(const struct sampler *sampler, const char *text, size_t size,
-                                double probability, uint64_t seed, struct ids *ids)
+                                double probability, uint64_t seed, struct sampler_draw *draw)
 {
     struct merger merger = {.sampler = sampler, .text = text};
     const struct dice dice = make_dice(seed, text, size);
@@ -458,10 +470,11 @@ enum status sampler_drop_merges(const struct sampler *sampler, const char *text,
         if (symbol->size == 0)
             continue;
         const struct entry *entry = find(sampler, text + symbol->start, symbol->size);
+        const size_t end = symbol->start + symbol->size;
         if (entry)
-            status = ids_push(ids, entry->id);
+            status = append_piece(draw, entry->id, end);
         else
-            status = append_unknown(sampler, text + symbol->start, symbol->size, was_unknown, ids);
+            status = append_unknown(sampler, text, symbol->start, end, was_unknown, draw);
         was_unknown = !entry;
     }
     free(merger.symbols);

@@ -30,16 +30,24 @@ enum status sampler_open(struct sampler **sampler, const struct sampler_piece *p
 
 void sampler_close(struct sampler *sampler);
 
-/* Appends one segmentation of a normalised text to ids, drawn with probability proportional to
- * exp(alpha * sum of the pieces' scores): alpha 0 draws all alike, a large one the best. Time and
- * memory grow with the text times the longest piece. STATUS_MEMORY. */
-enum status sampler_draw_unigram(const struct sampler *sampler, const char *text, size_t size,
-                                 double alpha, uint64_t seed, struct ids *ids) STATUS_CHECKED;
+/* A segmentation, piece by piece; zeroed before the call, both runs to be freed after it. */
+struct sampler_draw {
+    struct ids ids;
+    struct ids ends; /* where in the text each piece ends; it begins where the one before ends */
+};
 
-/* Appends the segmentation that the merges of a BPE model make when each possible merge is passed
+/* Draws one segmentation of a normalised text [size], size up to INT32_MAX, with probability
+ * proportional to exp(alpha * sum of the pieces' scores): alpha 0 draws all alike, a large one the
+ * best. Time and memory grow with the text times the longest piece. STATUS_MEMORY. */
+enum status sampler_draw_unigram(const struct sampler *sampler, const char *text, size_t size,
+                                 double alpha, uint64_t seed,
+                                 struct sampler_draw *draw) STATUS_CHECKED;
+
+/* Draws the segmentation that the merges of a BPE model make when each possible merge is passed
  * over with the given probability, 0..1. STATUS_MEMORY. */
 enum status sampler_drop_merges(const struct sampler *sampler, const char *text, size_t size,
-                                double probability, uint64_t seed, struct ids *ids) STATUS_CHECKED;
+                                double probability, uint64_t seed,
+                                struct sampler_draw *draw) STATUS_CHECKED;
 
 /* The score of a character without a piece. */
 double sampler_unknown_score(const struct sampler *sampler);
