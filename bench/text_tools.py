@@ -7,9 +7,9 @@
 Both programs get the same cores (--cores; 0: all of them). --python is an interpreter that has
 sacrebleu 2.6.0 and subword-nmt; --moses a folder with Moses' tokenizer.perl, lowercase.perl and
 normalize-punctuation.perl (and its share/ beside the folder above). A peer that is not there is
-named and left out. --text takes plain text files; without it lines are made up: words by Zipf's law,
-capitals, numbers and punctuation. Times are wall seconds, starting the program included; only the
-ratios of one run mean something, and only on a machine that does nothing else.
+named and left out. --text takes plain text files; without it lines are made up: words by Zipf's
+law, capitals, numbers and punctuation. Times are wall seconds, starting the program included; only
+the ratios of one run mean something, and only on a machine that does nothing else.
 """
 import argparse
 import os

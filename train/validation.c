@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "api/translator.h"
-#include "text/metric/bleu.h"
 #include "text/lines.h"
+#include "text/metric/bleu.h"
 #include "train/losses.h"
 
 /* Appends the lines of a file to buffer, each followed by '\n'; at most max lines, 0: all. */

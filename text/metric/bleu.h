@@ -1,5 +1,4 @@
-/* BLEU (Papineni et al. 2002) of a corpus, number for number as sacreBLEU 2.6.0 computes it and
- * byte for byte as it prints it.
+/* BLEU (Papineni et al. 2002) of a corpus, number for number as sacreBLEU 2.6.0 computes it.
  *
  * Segments are counted one by one, counts are added up, and a score is computed from the sum; only
  * the counts of a corpus are ever in memory. */
@@ -10,17 +9,34 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buffer.h"
+#include "base/status.h"
+
+struct subword; /* text/subword/sentencepiece.h */
 
 enum { BLEU_ORDER = 4 }; /* longest n-gram */
 
-/* The version of sacreBLEU whose numbers these are. */
-extern const char bleu_compatible_version[];
-
+/* text/metric/tokenizer.h; the last three take the pieces of a SentencePiece model for tokens
+ * (spBLEU), white space in them separating too. */
 enum bleu_tokenizer {
-    BLEU_TOKENIZER_13A, /* text/metric/tokenizer_13a.h */
-    BLEU_TOKENIZER_NONE /* white space only */
+    BLEU_TOKENIZER_13A,
+    BLEU_TOKENIZER_NONE,
+    BLEU_TOKENIZER_INTL,
+    BLEU_TOKENIZER_CHAR,
+    BLEU_TOKENIZER_ZH,
+    BLEU_TOKENIZER_FLORES101,
+    BLEU_TOKENIZER_FLORES200,
+    BLEU_TOKENIZER_SPBLEU_1K
 };
+
+/* "13a", "none", "intl", "char", "zh", "flores101", "flores200", "spBLEU-1K". */
+const char *bleu_tokenizer_name(enum bleu_tokenizer tokenizer);
+
+/* Finds a tokenizer by that name, or by sacreBLEU's old "spm" for flores101; false where there is
+ * none. */
+bool bleu_tokenizer_find(const char *name, enum bleu_tokenizer *tokenizer);
+
+/* True for those that want bleu_config.subword. */
+bool bleu_tokenizer_wants_subword(enum bleu_tokenizer tokenizer);
 
 /* What stands in for a precision of 0 (Chen and Cherry 2014, methods 1 to 3). */
 enum bleu_smoothing {
@@ -32,9 +48,10 @@ enum bleu_smoothing {
 
 struct bleu_config {
     enum bleu_tokenizer tokenizer;
+    const struct subword *subword; /* borrowed; of the tokenizers that want one, else unused */
     enum bleu_smoothing smoothing;
     double smoothing_value;  /* >= 0; of floor and add-k only */
-    bool is_lowercase;       /* compare in lower case, by Unicode's rules without a language */
+    bool is_lowercase;       /* compare in lower case, text/metric/lowercase.h */
     bool is_effective_order; /* leave out orders no n-gram of which exists; for single segments */
 };
 
@@ -62,8 +79,9 @@ struct bleu_text {
 
 struct bleu_counter; /* working memory for counting; not to be used by two threads at once */
 
-/* Makes a counter for the tokenizer and case of config. On error *counter is NULL: STATUS_MEMORY,
- * or STATUS_FAILED when the tables of lower case cannot be loaded. */
+/* Makes a counter for the tokenizer and case of config, whose subword model must outlive it. On
+ * error *counter is NULL: STATUS_MEMORY, or STATUS_FAILED when the tables of lower case cannot be
+ * loaded. */
 enum status bleu_counter_open(struct bleu_counter **counter,
                               const struct bleu_config *config) STATUS_CHECKED;
 
@@ -80,6 +98,13 @@ enum status bleu_count(struct bleu_counter *counter, struct bleu_text hypothesis
                        const struct bleu_text *references, size_t n_references,
                        struct bleu_stats *stats) STATUS_CHECKED;
 
+/* Counts one segment whose texts are tokens already, joined by single spaces. Tokens may hold any
+ * bytes but spaces; tokenizer and case do not matter. As bleu_count(), but of no reference at all
+ * every count is 0 except those of the hypothesis. */
+enum status bleu_count_tokens(struct bleu_counter *counter, struct bleu_text hypothesis,
+                              const struct bleu_text *references, size_t n_references,
+                              struct bleu_stats *stats) STATUS_CHECKED;
+
 struct bleu_score {
     double score;                  /* 0..100, up to rounding in the last place */
     double precisions[BLEU_ORDER]; /* percent, after smoothing */
@@ -92,22 +117,15 @@ struct bleu_score {
 /* Computes the score of counts; a corpus without any common word scores 0 without smoothing. */
 struct bleu_score bleu_compute(const struct bleu_stats *stats, const struct bleu_config *config);
 
-/* Appends "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0", or with is_short
- * "#:1|c:mixed|e:no|tok:13a|s:exp|v:2.6.0". STATUS_MEMORY. */
-enum status bleu_append_signature(struct buffer *buffer, const struct bleu_config *config,
-                                  size_t n_references, bool is_short) STATUS_CHECKED;
+/* How sums and precisions are kept; logarithms always are double. */
+enum bleu_arithmetic {
+    BLEU_ARITHMETIC_DOUBLE,
+    BLEU_ARITHMETIC_FLOAT, /* as float; the counts must be exact in it */
+    BLEU_ARITHMETIC_TRIAL  /* as double, but sums of add-k are truncated */
+};
 
-/* Appends "BLEU|SIGNATURE = 31.4 63.1/37.8/24.6/16.4 (BP = ...)" without a line end; decimals is
- * that of the score, 0..100. STATUS_MEMORY. */
-enum status bleu_append_text(struct buffer *buffer, const struct bleu_score *score,
-                             const char *signature, int decimals) STATUS_CHECKED;
-
-/* The same as a JSON object of several lines; wants the long signature. STATUS_MEMORY. */
-enum status bleu_append_json(struct buffer *buffer, const struct bleu_score *score,
-                             const char *signature, int decimals) STATUS_CHECKED;
-
-/* Appends a finite number as Python prints it: the fewest digits that read back as the same number,
- * "100.0", "1e-05". STATUS_MEMORY. */
-enum status bleu_append_number(struct buffer *buffer, double number) STATUS_CHECKED;
+/* The same in another arithmetic. */
+struct bleu_score bleu_compute_in(const struct bleu_stats *stats, const struct bleu_config *config,
+                                  enum bleu_arithmetic arithmetic);
 
 #endif

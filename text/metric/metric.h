@@ -3,14 +3,17 @@
 #ifndef MIXT_TEXT_METRIC_METRIC_H
 #define MIXT_TEXT_METRIC_METRIC_H
 
+#include "base/buffer.h"
 #include "text/metric/bleu.h"
 #include "text/metric/chrf.h"
 
+/* The version of sacreBLEU whose numbers these are. */
+extern const char metric_compatible_version[];
+
 enum metric_kind { METRIC_BLEU, METRIC_CHRF };
 
-/* Most counts a segment: BLEU has 2 + 2 * BLEU_ORDER, chrF 3 for each order of characters and
- * words. */
-enum { METRIC_MAX_COUNTS = 3 * (CHRF_MAX_CHAR_ORDER + CHRF_MAX_WORD_ORDER) };
+/* Most counts a segment: chrF's; BLEU has 2 + 2 * BLEU_ORDER. */
+enum { METRIC_MAX_COUNTS = CHRF_MAX_COUNTS };
 
 struct metric {
     enum metric_kind kind;
@@ -38,7 +41,7 @@ void metric_counter_close(struct metric_counter *counter);
  * references  in   [n_references]  at least one
  * counts      out  [metric_width]  each 0 or more
  *
- * STATUS_MEMORY; STATUS_DATA for a text over 2^28 bytes. */
+ * STATUS_MEMORY; STATUS_DATA for a text over 2^28 bytes or with over 2^30 n-grams. */
 enum status metric_count(struct metric_counter *counter, struct bleu_text hypothesis,
                          const struct bleu_text *references, size_t n_references,
                          int32_t *counts) STATUS_CHECKED;
@@ -47,9 +50,19 @@ enum status metric_count(struct metric_counter *counter, struct bleu_text hypoth
  * corpus. */
 double metric_score(const struct metric *metric, const int64_t *sums);
 
-/* The same as sacreBLEU computes it in its bootstrap, where NumPy 2 keeps sums, precisions and what
- * follows from them alone in float; add-k adds to the float counts. */
+/* The same of BLEU, with its parts. */
+struct bleu_score metric_bleu_score(const struct metric *metric, const int64_t *sums);
+
+/* The score as sacreBLEU computes it in its bootstrap, where NumPy 2 keeps sums, precisions and
+ * what follows from them alone in float; add-k adds to the float counts.
+ *
+ * sums  in  [metric_width]  whole numbers */
 double metric_score_float(const struct metric *metric, const float *sums);
+
+/* True where what metric_score_float() gives for these sums is a NumPy float in sacreBLEU, and so
+ * decides in what arithmetic means and intervals of it are taken; false where it is a double.
+ * BLEU's always are double, chrF's are float except where nothing matches. */
+bool metric_is_float(const struct metric *metric, const float *sums);
 
 /* And as it computes it in approximate randomization: from int64 sums, where add-k with a fraction
  * is truncated as it is added. */
@@ -83,12 +96,16 @@ enum status metric_append_signature(struct buffer *buffer, const struct metric *
 enum { METRIC_NAME_BYTES = 64 };
 void metric_name(const struct metric *metric, char name[METRIC_NAME_BYTES]);
 
+/* Appends a finite number as Python prints it: the fewest digits that read back as the same number,
+ * "100.0", "1e-05". STATUS_MEMORY. */
+enum status metric_append_number(struct buffer *buffer, double number) STATUS_CHECKED;
+
 /* How a result is printed. */
 struct metric_style {
     int decimals; /* of the score, 0..100 */
     bool is_score_only;
     bool is_json;
-    const char *signature; /* borrowed */
+    const char *signature; /* borrowed; JSON wants the long one */
 };
 
 /* Appends a result as text or as a JSON object, without a line end at its end; interval may be

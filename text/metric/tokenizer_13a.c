@@ -1,8 +1,11 @@
-#include "text/metric/tokenizer_13a.h"
-
+/* The tokenizers 13a and zh: the second is the first with Chinese characters set apart. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "text/metric/tokenizer.h"
+#include "text/metric/tokenizer_writer.h"
+#include "text/utf8.h"
 
 /* What a byte can do in the rules below. */
 enum byte_class {
@@ -37,72 +40,6 @@ static enum byte_class class_of(char byte)
     return (enum byte_class)byte_classes[(unsigned char)byte];
 }
 
-static bool is_space_3(unsigned char second, unsigned char third, unsigned char lead)
-{
-    if (lead == 0xE1)
-        return second == 0x9A && third == 0x80; /* U+1680 */
-    if (lead == 0xE3)
-        return second == 0x80 && third == 0x80; /* U+3000 */
-    if (lead != 0xE2)
-        return false;
-    if (second == 0x80)
-        return (third >= 0x80 && third <= 0x8A) || third == 0xA8 || third == 0xA9 || third == 0xAF;
-    return second == 0x81 && third == 0x9F; /* U+205F */
-}
-
-size_t tokenizer_space_length(const char *bytes, size_t size)
-{
-    if (size == 0)
-        return 0;
-    const enum byte_class class = class_of(bytes[0]);
-    if (class == CLASS_SPACE)
-        return 1;
-    if (class != CLASS_LEAD)
-        return 0;
-    const unsigned char lead = (unsigned char)bytes[0];
-    const unsigned char second = size > 1 ? (unsigned char)bytes[1] : 0;
-    if (lead == 0xC2)
-        return second == 0x85 || second == 0xA0 ? 2 : 0;
-    const unsigned char third = size > 2 ? (unsigned char)bytes[2] : 0;
-    return is_space_3(second, third, lead) ? 3 : 0;
-}
-
-size_t tokenizer_strip_end(const char *line, size_t size)
-{
-    while (size > 0) {
-        size_t last = size - 1;
-        while (last > 0 && size - last < 3 && ((unsigned char)line[last] & 0xC0) == 0x80)
-            last--;
-        const size_t space = tokenizer_space_length(line + last, size - last);
-        if (space == 0 || space != size - last)
-            break;
-        size = last;
-    }
-    return size;
-}
-
-/* The tokens as they are written: a space goes in front of a token, not behind it. */
-struct writer {
-    char *start;
-    char *end;
-    bool is_apart; /* the next byte starts a token */
-};
-
-static void write_byte(struct writer *writer, char byte)
-{
-    if (writer->is_apart && writer->end != writer->start)
-        *writer->end++ = ' ';
-    writer->is_apart = false;
-    *writer->end++ = byte;
-}
-
-static void write_alone(struct writer *writer, char byte)
-{
-    writer->is_apart = true;
-    write_byte(writer, byte);
-    writer->is_apart = true;
-}
-
 /* The rules are passes over the whole line, each reading what the one before it wrote, and each
  * eating the two characters it matches. Here a byte runs through all of them at once:
  *
@@ -122,7 +59,7 @@ struct rules {
 static void rule_hyphen(struct rules *rules, char byte)
 {
     if (byte == '-' && rules->is_digit) {
-        write_alone(&rules->writer, byte);
+        writer_add_alone(&rules->writer, &byte, 1);
         rules->is_digit = false;
         return;
     }
@@ -130,7 +67,7 @@ static void rule_hyphen(struct rules *rules, char byte)
     if (byte == ' ')
         rules->writer.is_apart = true;
     else
-        write_byte(&rules->writer, byte);
+        writer_add(&rules->writer, &byte, 1);
 }
 
 static void rule_ahead(struct rules *rules, char byte)
@@ -139,7 +76,7 @@ static void rule_ahead(struct rules *rules, char byte)
     const char waiting = rules->waiting;
     rules->waiting = 0;
     if (waiting != 0 && class != CLASS_DIGIT) {
-        write_alone(&rules->writer, waiting);
+        writer_add_alone(&rules->writer, &waiting, 1);
         rules->is_digit = false;
         rule_hyphen(rules, byte);
         return;
@@ -174,58 +111,44 @@ static void rule_symbol(struct rules *rules, char byte)
 }
 
 /* A byte without a rule, and the run of such bytes behind it: from the second on they find every
- * rule at rest and are only copied. Returns the size of the run. */
-static size_t rule_plain(struct rules *rules, const char *bytes, size_t size)
+ * rule at rest and are only copied. Returns the size of the run. Above `last` no byte is copied. */
+static size_t rule_plain(struct rules *rules, const char *bytes, size_t size, unsigned char last)
 {
     rule_behind(rules, bytes[0]);
     size_t run = 1;
     char *end = rules->writer.end;
-    while (run < size && class_of(bytes[run]) == CLASS_PLAIN)
+    while (run < size && class_of(bytes[run]) == CLASS_PLAIN && (unsigned char)bytes[run] <= last)
         *end++ = bytes[run++];
     rules->writer.end = end;
     return run;
 }
 
-/* Each byte gives at most itself and one space. */
-static enum status start_writer(struct writer *writer, struct buffer *buffer, size_t size)
+/* Takes what is at the start of bytes through the rules and returns its size; last as above. */
+static size_t rule_any(struct rules *rules, const char *bytes, size_t size, unsigned char last)
 {
-    const enum status code = buffer_reserve(buffer, 2 * size + 1);
-    if (code < 0)
-        return code;
-    writer->start = buffer->data + buffer->size;
-    writer->end = writer->start;
-    writer->is_apart = false;
-    return STATUS_OK;
+    const enum byte_class class = class_of(bytes[0]);
+    const size_t space = tokenizer_space_length(bytes, size);
+    if (space > 0)
+        rule_behind(rules, ' ');
+    else if (class == CLASS_PLAIN)
+        return rule_plain(rules, bytes, size, last);
+    else if (class == CLASS_SYMBOL)
+        rule_symbol(rules, bytes[0]);
+    else
+        rule_behind(rules, bytes[0]);
+    return space > 0 ? space : 1;
 }
 
-static void finish_writer(const struct writer *writer, struct buffer *buffer)
-{
-    buffer->size += (size_t)(writer->end - writer->start);
-    buffer->data[buffer->size] = '\0';
-}
-
-static enum status append_tokens(struct buffer *buffer, const char *line, size_t size)
+static enum status append_13a(struct buffer *buffer, const char *line, size_t size)
 {
     struct rules rules = {.is_open = true}; /* as if behind a space */
-    const enum status code = start_writer(&rules.writer, buffer, size);
+    const enum status code = writer_start(&rules.writer, buffer, size);
     if (code < 0)
         return code;
-    for (size_t i = 0; i < size;) {
-        const enum byte_class class = class_of(line[i]);
-        const size_t space = tokenizer_space_length(line + i, size - i);
-        if (space > 0) {
-            rule_behind(&rules, ' ');
-            i += space;
-        } else if (class == CLASS_PLAIN) {
-            i += rule_plain(&rules, line + i, size - i);
-        } else if (class == CLASS_SYMBOL) {
-            rule_symbol(&rules, line[i++]);
-        } else {
-            rule_behind(&rules, line[i++]);
-        }
-    }
+    for (size_t i = 0; i < size;)
+        i += rule_any(&rules, line + i, size - i, 0xFF);
     rule_behind(&rules, ' '); /* the end of the line counts as a space */
-    finish_writer(&rules.writer, buffer);
+    writer_finish(&rules.writer, buffer);
     return STATUS_OK;
 }
 
@@ -251,7 +174,7 @@ enum status tokenizer_13a(struct buffer *buffer, const char *line, size_t size)
 {
     const bool has_skipped = size > 0 && memmem(line, size, "<skipped>", 9) != NULL;
     if (!has_skipped && (size == 0 || memchr(line, '&', size) == NULL))
-        return append_tokens(buffer, line, size);
+        return append_13a(buffer, line, size);
     struct buffer decoded = {0};
     enum status code = buffer_append(&decoded, line, size);
     if (code == STATUS_OK) {
@@ -260,26 +183,58 @@ enum status tokenizer_13a(struct buffer *buffer, const char *line, size_t size)
         left = replace_all(decoded.data, left, "&amp;", "&");
         left = replace_all(decoded.data, left, "&lt;", "<");
         left = replace_all(decoded.data, left, "&gt;", ">");
-        code = append_tokens(buffer, decoded.data, left);
+        code = append_13a(buffer, decoded.data, left);
     }
     buffer_free(&decoded);
     return code;
 }
 
-enum status tokenizer_none(struct buffer *buffer, const char *line, size_t size)
+/* First byte of the first character that counts as Chinese, U+2001. */
+enum { FIRST_CHINESE_LEAD = 0xE2 };
+
+/* Bytes of the Chinese character at the start of bytes [size], 0 where there is none. White space
+ * among them is none: to set it apart changes nothing. */
+static size_t chinese_length(const char *bytes, size_t size)
 {
-    struct writer writer;
-    const enum status code = start_writer(&writer, buffer, size);
+    static const uint32_t ranges[][2] = {
+        {0x2001, 0x2A6D}, {0x2E80, 0x2FDF}, {0x2FF0, 0x303F}, {0x3100, 0x312F}, {0x31A0, 0x31EF},
+        {0x3200, 0x4DB5}, {0x4E00, 0x9FBB}, {0xF900, 0xFA2D}, {0xFA30, 0xFA6A}, {0xFA70, 0xFAD9},
+        {0xFE10, 0xFE1F}, {0xFE30, 0xFE4F}, {0xFF00, 0xFFEF},
+    };
+    if ((unsigned char)bytes[0] < FIRST_CHINESE_LEAD || tokenizer_space_length(bytes, size) > 0)
+        return 0;
+    size_t length = 0;
+    const uint32_t code_point = utf8_next(bytes, size, &length);
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0] && code_point >= ranges[i][0]; i++) {
+        if (code_point <= ranges[i][1])
+            return length;
+    }
+    return 0;
+}
+
+enum status tokenizer_zh(struct buffer *buffer, const char *line, size_t size)
+{
+    struct rules rules = {.is_open = false}; /* nothing is in front of the first character */
+    size_t i = 0, space;
+    size = tokenizer_strip_end(line, size);
+    while ((space = tokenizer_space_length(line + i, size - i)) > 0)
+        i += space;
+    const enum status code = writer_start(&rules.writer, buffer, size);
     if (code < 0)
         return code;
-    for (size_t i = 0; i < size;) {
-        const size_t space = tokenizer_space_length(line + i, size - i);
-        if (space > 0)
-            writer.is_apart = true;
-        else
-            write_byte(&writer, line[i]);
-        i += space > 0 ? space : 1;
+    while (i < size) {
+        const size_t chinese = chinese_length(line + i, size - i);
+        if (chinese == 0) {
+            i += rule_any(&rules, line + i, size - i, FIRST_CHINESE_LEAD - 1);
+            continue;
+        }
+        rule_behind(&rules, ' ');
+        for (const size_t end = i + chinese; i < end; i++)
+            rule_behind(&rules, line[i]);
+        rule_behind(&rules, ' ');
     }
-    finish_writer(&writer, buffer);
+    if (rules.waiting != 0) /* nothing is behind the last character */
+        rule_hyphen(&rules, rules.waiting);
+    writer_finish(&rules.writer, buffer);
     return STATUS_OK;
 }

@@ -8,18 +8,19 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/buffer.h"
 #include "text/lines.h"
+#include "text/metric/tokenizer.h"
 #include "text/prep/printable.h"
-#include "text/utf8.h"
 
 static const char end_tag[] = "</seg>";
 
 struct sgml {
     char *name; /* owned */
     struct lines *lines;
+    struct buffer document_tag; /* between "<doc" and ">" of the document at hand */
     struct buffer document;
     struct buffer id;
+    struct buffer raw; /* a segment before its white space is collapsed */
     struct buffer text;
     int64_t line;
 };
@@ -49,45 +50,13 @@ void sgml_close(struct sgml *sgml)
     if (sgml == NULL)
         return;
     lines_close(sgml->lines);
+    buffer_free(&sgml->document_tag);
     buffer_free(&sgml->document);
     buffer_free(&sgml->id);
+    buffer_free(&sgml->raw);
     buffer_free(&sgml->text);
     free(sgml->name);
     free(sgml);
-}
-
-/* What Python's \s matches. */
-static bool is_space(uint32_t code)
-{
-    switch (code) {
-    case 0x20:
-    case 0x85:
-    case 0xA0:
-    case 0x1680:
-    case 0x2028:
-    case 0x2029:
-    case 0x202F:
-    case 0x205F:
-    case 0x3000:
-        return true;
-    default:
-        return (code >= 0x09 && code <= 0x0D) || (code >= 0x1C && code <= 0x1F) ||
-               (code >= 0x2000 && code <= 0x200A);
-    }
-}
-
-/* Appends with white space collapsed; none is left at the start of target. */
-static enum status append_collapsed(struct buffer *target, const char *bytes, size_t size)
-{
-    enum status status = buffer_append(target, "", 0); /* so that an empty text has bytes too */
-    for (size_t offset = 0; status == STATUS_OK && offset < size;) {
-        const size_t start = offset;
-        if (!is_space(utf8_next(bytes, size, &offset)))
-            status = buffer_append(target, bytes + start, offset - start);
-        else if (target->size > 0 && target->data[target->size - 1] != ' ')
-            status = buffer_append(target, " ", 1);
-    }
-    return status;
 }
 
 /* The tag's "<name", in any case, followed by a blank or ">"; NULL where tag is another one. */
@@ -161,15 +130,24 @@ static enum status read_segment(struct sgml *sgml, const struct line *line, cons
     if (has_segment(tag_end + 1, text_end))
         return wrong_line(sgml, line->number, "two segments on one line");
     enum status status = read_attribute(rest, tag_end, "id", &sgml->id);
+    const char *tail = text_end + strlen(end_tag);
+    buffer_clear(&sgml->raw);
     buffer_clear(&sgml->text);
     if (status == STATUS_OK)
-        status = append_collapsed(&sgml->text, tag_end + 1, (size_t)(text_end - tag_end - 1));
-    const char *tail = text_end + strlen(end_tag);
+        status = buffer_append(&sgml->raw, tag_end + 1, (size_t)(text_end - tag_end - 1));
     if (status == STATUS_OK)
-        status = append_collapsed(&sgml->text, tail, (size_t)(line->bytes + line->size - tail));
-    if (status == STATUS_OK && sgml->text.size > 0 && sgml->text.data[sgml->text.size - 1] == ' ')
-        sgml->text.data[--sgml->text.size] = '\0';
+        status = buffer_append(&sgml->raw, tail, (size_t)(line->bytes + line->size - tail));
+    if (status == STATUS_OK)
+        status = buffer_append(&sgml->text, "", 0); /* so that an empty text has bytes too */
+    if (status == STATUS_OK)
+        status = tokenizer_none(&sgml->text, sgml->raw.data, sgml->raw.size);
     return status;
+}
+
+enum status sgml_attribute(const struct sgml *sgml, const char *name, struct buffer *value)
+{
+    const char *tag = sgml->document_tag.data == NULL ? "" : sgml->document_tag.data;
+    return read_attribute(tag, tag + sgml->document_tag.size, name, value);
 }
 
 enum status sgml_next(struct sgml *sgml, struct sgml_segment *segment)
@@ -185,7 +163,9 @@ enum status sgml_next(struct sgml *sgml, struct sgml_segment *segment)
         if (rest != NULL) {
             const char *end = strchr(rest, '>');
             end = end == NULL ? rest + strlen(rest) : end;
-            if ((status = read_attribute(rest, end, "docid", &sgml->document)) < 0)
+            buffer_clear(&sgml->document_tag);
+            if ((status = buffer_append(&sgml->document_tag, rest, (size_t)(end - rest))) < 0 ||
+                (status = sgml_attribute(sgml, "docid", &sgml->document)) < 0)
                 return status;
         }
         rest = skip_tag_name(tag, "<seg");

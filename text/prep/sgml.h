@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "base/status.h"
+#include "base/buffer.h"
 
 enum { SGML_MAX_LINE = 1 << 24 }; /* bytes */
 
@@ -34,6 +34,11 @@ void sgml_close(struct sgml *sgml);
 /* Reads the next segment. STATUS_FORMAT, with the line, for a segment that is not closed on its
  * line, a second one on the line, or a line over SGML_MAX_LINE; STATUS_IO, STATUS_MEMORY. */
 enum status sgml_next(struct sgml *sgml, struct sgml_segment *segment) STATUS_CHECKED;
+
+/* Sets *value to an attribute, as "origlang", of the document that the last segment is in; ""
+ * without one. STATUS_MEMORY. */
+enum status sgml_attribute(const struct sgml *sgml, const char *name,
+                           struct buffer *value) STATUS_CHECKED;
 
 /* Writes the segments of a source and a target as lines to outputs and their number to *count.
  *
