@@ -16,6 +16,7 @@ struct verb {
 
 static const char default_type[] = "sentencepiece";
 static const char nmt_type[] = "subword-nmt";
+static const char wordpiece_type[] = "wordpiece";
 
 static const struct verb verbs[] = {
     {"train", default_type, sentencepiece_train_main},
@@ -27,6 +28,10 @@ static const struct verb verbs[] = {
     {"encode", nmt_type, subword_nmt_apply_main},
     {"decode", nmt_type, subword_nmt_decode_main},
     {"vocab", nmt_type, subword_nmt_vocab_main},
+    {"train", wordpiece_type, wordpiece_train_main},
+    {"encode", wordpiece_type, wordpiece_encode_main},
+    {"decode", wordpiece_type, wordpiece_decode_main},
+    {"vocab", wordpiece_type, wordpiece_vocab_main},
     {"learn-bpe", NULL, subword_nmt_learn_main},
     {"apply-bpe", NULL, subword_nmt_apply_main},
     {"get-vocab", NULL, subword_nmt_vocab_main},
@@ -45,6 +50,7 @@ struct type {
 static const struct type types[] = {
     {default_type, default_type},     {"unigram", default_type}, {"bpe", default_type},
     {"word", default_type},           {"char", default_type},    {nmt_type, nmt_type},
+    {wordpiece_type, wordpiece_type},
 };
 
 enum { N_TYPES = sizeof types / sizeof types[0] };
@@ -66,7 +72,8 @@ static void print_help(void)
            "      Merges of characters within words, one file of codes; also learn-bpe,\n"
            "      apply-bpe, get-vocab, segment-char-ngrams and learn-joint-bpe-and-vocab,\n"
            "      with subword-nmt's own options.\n"
-           "\n"
+           "  wordpiece\n"
+           "      The longest pieces from the start of a word on, one vocab.txt as BERT's.\n\n"
            "'mixt subword train --help' lists the options of train, and so on; with --type,\n"
            "those of that type.\n");
 }

@@ -20,4 +20,10 @@ int subword_nmt_vocab_main(int argc, char **argv);
 int subword_nmt_joint_main(int argc, char **argv);
 int subword_nmt_segment_main(int argc, char **argv);
 
+/* Wordpieces: a list of pieces, the longest first, those inside words marked. */
+int wordpiece_train_main(int argc, char **argv);
+int wordpiece_encode_main(int argc, char **argv);
+int wordpiece_decode_main(int argc, char **argv);
+int wordpiece_vocab_main(int argc, char **argv);
+
 #endif
