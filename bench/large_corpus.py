@@ -19,6 +19,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 POLL_S = 0.1
+NAMES = ("train.en", "train.de")
 
 
 def arguments():
@@ -26,7 +27,8 @@ def arguments():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mixt", default=os.path.join(ROOT, "build", "tools", "mixt"))
     parser.add_argument("--lines", type=int, default=10_000_000)
-    parser.add_argument("--folder", help="where the files go (default: a temporary folder)")
+    parser.add_argument("--folder", help="where the files go, and text that is there is taken "
+                                         "(default: a temporary folder)")
     parser.add_argument("--keep", action="store_true", help="leave the files there")
     return parser.parse_args()
 
@@ -43,7 +45,7 @@ def generate(folder, n_lines):
     generator = random.Random(7)
     sides = [make_phrases(generator, 200000, letters)
              for letters in ("etaoinshrdlucmfwypvbgkjqxz", "enisratdhulcgmobwfkzvüpäßjöyqx")]
-    paths = [os.path.join(folder, name) for name in ("train.en", "train.de")]
+    paths = [os.path.join(folder, name) for name in NAMES]
     with open(paths[0], "w", encoding="utf-8") as left, \
             open(paths[1], "w", encoding="utf-8") as right:
         pair = ("", "")
@@ -59,7 +61,6 @@ def generate(folder, n_lines):
                 pair = (pair[0], pair[1] * 12)
             left.write(pair[0] + "\n")
             right.write(pair[1] + "\n")
-    return paths
 
 
 def resident(pid):
@@ -107,9 +108,9 @@ def main():
     folder = options.folder or tempfile.mkdtemp(prefix="mixt-large-")
     os.makedirs(folder, exist_ok=True)
     try:
-        start = time.monotonic()
-        left, right = generate(folder, options.lines)
-        print(f"generated {options.lines} pairs in {time.monotonic() - start:.0f} s", flush=True)
+        left, right = (os.path.join(folder, name) for name in NAMES)
+        if not os.path.exists(right):
+            generate(folder, options.lines)
         corpus, model = os.path.join(folder, "corpus"), os.path.join(folder, "joint.model")
         watch("prep", [options.mixt, "prep", left, right, "-o", corpus, "-l", "en-de"],
               options.lines)

@@ -12,6 +12,7 @@ law, capitals, numbers and punctuation. Times are wall seconds, starting the pro
 the ratios of one run mean something, and only on a machine that does nothing else.
 """
 import argparse
+import itertools
 import os
 import random
 import shutil
@@ -80,11 +81,12 @@ class Text:
         letters = "etaoinshrdlucmfwypvbgkjqxz"
         words = ["".join(self.random.choices(letters, k=self.random.randint(2, 11)))
                  for _ in range(40000)]
-        weights = [1 / (rank + 3) for rank in range(len(words))]
+        weights = list(itertools.accumulate(1 / (rank + 3) for rank in range(len(words))))
         for name in (self.source, self.target):
             with open(name, "w", encoding="utf-8") as file:
                 for _ in range(n_lines):
-                    line = self.random.choices(words, weights, k=self.random.randint(3, 30))
+                    line = self.random.choices(words, cum_weights=weights,
+                                               k=self.random.randint(3, 30))
                     line[0] = line[0].capitalize()
                     if self.random.random() < 0.2:
                         line.insert(1, str(self.random.randint(1, 2000)) + ",")
