@@ -114,8 +114,9 @@ def main():
         corpus, model = os.path.join(folder, "corpus"), os.path.join(folder, "joint.model")
         watch("prep", [options.mixt, "prep", left, right, "-o", corpus, "-l", "en-de"],
               options.lines)
-        watch("subword train", [options.mixt, "subword", "train", "--size", "8000", "--sample",
-                                "200000", "--input", f"{corpus}/en,{corpus}/de", "--model", model],
+        watch("subword train",
+              [options.mixt, "subword", "train", "--size", "8000", "--input-sentence-size",
+               "200000", "--input", f"{corpus}/en,{corpus}/de", "--model", model],
               2 * options.lines)
         watch("subword encode", [options.mixt, "subword", "encode", "--model", model],
               options.lines, stdin=left)

@@ -7,11 +7,13 @@
 Both programs get the same cores (--cores; 0: all of them). --python is an interpreter that has
 sacrebleu 2.6.0 and subword-nmt; --moses a folder with Moses' tokenizer.perl, lowercase.perl and
 normalize-punctuation.perl (and its share/ beside the folder above). A peer that is not there is
-named and left out. --text takes plain text files; without it lines are made up: words by Zipf's
-law, capitals, numbers and punctuation. Times are wall seconds, starting the program included; only
-the ratios of one run mean something, and only on a machine that does nothing else.
+named and left out, and one that prints something else is an error. --text takes plain text files;
+without it lines are made up: words by Zipf's law, capitals, numbers and punctuation. Times are wall
+seconds, starting the program included; only the ratios of one run mean something, and only on a
+machine that does nothing else.
 """
 import argparse
+import filecmp
 import itertools
 import os
 import random
@@ -109,7 +111,7 @@ def sacrebleu(options, *more):
 
 
 def subword_nmt(options, *more):
-    return [options.python, "-m", "subword_nmt.subword_nmt"] + list(more)
+    return [options.python, "-c", "from subword_nmt.subword_nmt import main; main()"] + list(more)
 
 
 def need_module(options, name):
@@ -120,9 +122,9 @@ def need_module(options, name):
 
 def bleu_case(*more):
     def case(options, text):
-        ours = [options.mixt, "bleu", text.target, "-i", text.system, *more]
-        theirs = sacrebleu(options, text.target, "-i", text.system, *more)
-        return need_module(options, "sacrebleu"), (ours, {}), (theirs, {})
+        files = [text.target, "-i", text.system, *more]
+        return (need_module(options, "sacrebleu"), None, [options.mixt, "bleu", *files],
+                sacrebleu(options, *files))
     return case
 
 
@@ -132,26 +134,24 @@ def paired_case(*more):
         if not os.path.exists(other):
             text.worsen(text.system, other)
         files = [text.target, "-i", text.system, other, *more]
-        return (need_module(options, "sacrebleu"), ([options.mixt, "bleu", *files], {}),
-                (sacrebleu(options, *files), {}))
+        return (need_module(options, "sacrebleu"), None, [options.mixt, "bleu", *files],
+                sacrebleu(options, *files))
     return case
 
 
 def learn_case(options, text):
-    ours = [options.mixt, "subword", "learn-bpe", "-s", "10000", "-i", text.source, "-o",
-            text.path("codes")]
-    theirs = subword_nmt(options, *ours[2:-1], text.path("codes.peer"))
-    return need_module(options, "subword_nmt"), (ours, {}), (theirs, {})
+    command = ["learn-bpe", "-s", "10000"]
+    return (need_module(options, "subword_nmt"), text.source,
+            [options.mixt, "subword", *command], subword_nmt(options, *command))
 
 
 def apply_case(options, text):
-    if not os.path.exists(text.path("codes")):
-        Run([options.mixt, "subword", "learn-bpe", "-s", "10000", "-i", text.source, "-o",
-             text.path("codes")], 0)
-    ours = [options.mixt, "subword", "apply-bpe", "-c", text.path("codes")]
-    theirs = subword_nmt(options, *ours[2:])
-    streams = {"stdin": text.source}
-    return need_module(options, "subword_nmt"), (ours, streams), (theirs, streams)
+    codes = text.path("codes")
+    if not os.path.exists(codes):
+        Run([options.mixt, "subword", "learn-bpe", "-s", "10000"], 0, text.source, codes)
+    command = ["apply-bpe", "-c", codes]
+    return (need_module(options, "subword_nmt"), text.source,
+            [options.mixt, "subword", *command], subword_nmt(options, *command))
 
 
 def encode_case(options, text):
@@ -159,11 +159,9 @@ def encode_case(options, text):
     if not os.path.exists(model):
         Run([options.mixt, "subword", "train", "--size", "8000", "--input", text.source, "--model",
              model], 0)
-    ours = [options.mixt, "subword", "encode", "--model", model]
-    theirs = ["spm_encode", f"--model={model}"]
-    streams = {"stdin": text.source, "stdout": text.path("pieces")}
     missing = None if shutil.which("spm_encode") else "there is no spm_encode"
-    return missing, (ours, streams), (theirs, streams)
+    return (missing, text.source, [options.mixt, "subword", "encode", "--model", model],
+            ["spm_encode", f"--model={model}"])
 
 
 def moses_case(options, text):
@@ -172,9 +170,9 @@ def moses_case(options, text):
     missing = None if options.moses else "--moses names no folder"
     command = " | ".join(" ".join(["perl", os.path.join(options.moses or "", name), *more])
                          for name, more in steps)
-    ours = [options.mixt, "moses", "-l", "en", "--lowercase", "--normalize", "--tokenize"]
-    streams = {"stdin": text.source}
-    return missing, (ours, streams), (["sh", "-c", command], streams)
+    return (missing, text.source, [options.mixt, "moses", "-l", "en", "--release", "latest",
+                                   "--lowercase", "--normalize", "--tokenize"],
+            ["sh", "-c", command])
 
 
 CASES = {
@@ -192,14 +190,17 @@ CASES = {
 
 
 def measure(name, options, text):
-    missing, ours, theirs = CASES[name](options, text)
+    missing, stdin, *commands = CASES[name](options, text)
     if missing:
         print(f"{name:14} left out: {missing}")
         return
     rounds = []
+    outputs = [text.path("ours"), text.path("theirs")]
     for _ in range(options.rounds):
-        pair = [Run(command, options.cores, **streams) for command, streams in (ours, theirs)]
-        rounds.append(pair)
+        rounds.append([Run(command, options.cores, stdin, output)
+                       for command, output in zip(commands, outputs)])
+        if not filecmp.cmp(*outputs, shallow=False):
+            sys.exit(f"{name}: the outputs differ")
     ratios = [theirs_run.wall / ours_run.wall for ours_run, theirs_run in rounds]
     middle = [statistics.median(pair[side].wall for pair in rounds) for side in (0, 1)]
     peak = [max(pair[side].megabytes for pair in rounds) for side in (0, 1)]
