@@ -52,6 +52,16 @@ static void count(const struct metric *metric, const char *hypothesis,
                      STATUS_OK);
     for (size_t i = 0; i < metric_width(metric); i++)
         sums[i] = counts[i];
+    /* other hypotheses of the same segment, among them one that moves the counter's memory */
+    char longer[4096];
+    for (size_t i = 0; i < sizeof longer; i++)
+        longer[i] = " ab c"[i % 5];
+    const struct bleu_text others[] = {
+        {longer, sizeof longer}, text_of(hypothesis), texts[0], text_of(hypothesis)};
+    for (size_t k = 0; k < sizeof others / sizeof others[0]; k++)
+        assert_int_equal(metric_count_again(counter, others[k], counts), STATUS_OK);
+    for (size_t i = 0; i < metric_width(metric); i++)
+        assert_int_equal(counts[i], sums[i]);
     metric_counter_close(counter);
 }
 

@@ -28,6 +28,8 @@ struct bleu_counter {
     struct buffer tokens; /* tokens of all texts of the segment, the texts one behind another */
     struct span *spans;   /* [n_spans] the references, then the hypothesis; owned */
     size_t n_spans;
+    size_t n_references; /* of the segment */
+    uint32_t n_texts;    /* noted or matched in ngrams since its start */
     struct ngrams ngrams;
 };
 
@@ -163,34 +165,36 @@ static size_t count_tokens(const char *tokens, size_t size)
     return n_tokens;
 }
 
-/* Brings references, then hypothesis, into counter->tokens by way of `append`. */
-static enum status collect(struct bleu_counter *counter, struct bleu_text hypothesis,
-                           const struct bleu_text *references, size_t n_references,
-                           enum status (*append)(struct bleu_counter *, struct bleu_text))
+typedef enum status append_text(struct bleu_counter *counter, struct bleu_text text);
+
+/* Brings a text into counter->tokens by way of `append`, as span number i. */
+static enum status collect(struct bleu_counter *counter, size_t i, struct bleu_text text,
+                           append_text *append)
 {
-    if (n_references + 1 > counter->n_spans) {
-        struct span *spans = realloc(counter->spans, (n_references + 1) * sizeof *spans);
-        if (spans == NULL)
-            return status_set(STATUS_MEMORY, "no memory for %zu references", n_references);
-        counter->spans = spans;
-        counter->n_spans = n_references + 1;
-    }
-    buffer_clear(&counter->tokens);
-    for (size_t i = 0; i <= n_references; i++) {
-        const struct bleu_text text = i < n_references ? references[i] : hypothesis;
-        if (text.size > MAX_TEXT_BYTES)
-            return status_set(STATUS_DATA, "BLEU: a line of %zu bytes is too long (at most %zu)",
-                              text.size, MAX_TEXT_BYTES);
-        const size_t start = counter->tokens.size;
-        const enum status code = append(counter, text);
-        if (code < 0)
-            return code;
-        const size_t end = counter->tokens.size;
-        if (end > UINT32_MAX)
-            return status_set(STATUS_DATA, "BLEU: the references of one line are too long");
-        const size_t n_tokens = count_tokens(counter->tokens.data + start, end - start);
-        counter->spans[i] = (struct span){start, end, n_tokens};
-    }
+    if (text.size > MAX_TEXT_BYTES)
+        return status_set(STATUS_DATA, "BLEU: a line of %zu bytes is too long (at most %zu)",
+                          text.size, MAX_TEXT_BYTES);
+    const size_t start = counter->tokens.size;
+    const enum status code = append(counter, text);
+    if (code < 0)
+        return code;
+    const size_t end = counter->tokens.size;
+    if (end > UINT32_MAX)
+        return status_set(STATUS_DATA, "BLEU: the references of one line are too long");
+    const size_t n_tokens = count_tokens(counter->tokens.data + start, end - start);
+    counter->spans[i] = (struct span){start, end, n_tokens};
+    return STATUS_OK;
+}
+
+static enum status reserve_spans(struct bleu_counter *counter, size_t n_spans)
+{
+    if (n_spans <= counter->n_spans)
+        return STATUS_OK;
+    struct span *spans = realloc(counter->spans, n_spans * sizeof *spans);
+    if (spans == NULL)
+        return status_set(STATUS_MEMORY, "no memory for %zu references", n_spans - 1);
+    counter->spans = spans;
+    counter->n_spans = n_spans;
     return STATUS_OK;
 }
 
@@ -221,34 +225,55 @@ static int64_t nearest_length(const struct span *references, size_t n_references
     return nearest;
 }
 
-/* Counts what collect() brought. */
-static enum status count_collected(struct bleu_counter *counter, size_t n_references,
-                                   struct bleu_stats *stats)
+/* Notes the n-grams of the references, for hypotheses to be matched with. */
+static enum status note_references(struct bleu_counter *counter, const struct bleu_text *references,
+                                   size_t n_references, append_text *append)
 {
-    const struct span *hypothesis = &counter->spans[n_references];
-    size_t n_ngrams = 0, longest = hypothesis->n_tokens;
-    for (size_t i = 0; i < n_references; i++) {
+    size_t n_ngrams = 0, longest = 0;
+    buffer_clear(&counter->tokens);
+    counter->n_references = n_references;
+    counter->n_texts = 0;
+    enum status code = reserve_spans(counter, n_references + 1);
+    for (size_t i = 0; code == STATUS_OK && i < n_references; i++) {
+        code = collect(counter, i, references[i], append);
+        if (code < 0)
+            break;
         const size_t n_tokens = counter->spans[i].n_tokens;
         n_ngrams += n_tokens * BLEU_ORDER;
         longest = n_tokens > longest ? n_tokens : longest;
     }
-    enum status code = ngrams_start(&counter->ngrams, counter->tokens.data, n_ngrams);
+    if (code == STATUS_OK)
+        code = ngrams_start(&counter->ngrams, counter->tokens.data, n_ngrams);
     if (code == STATUS_OK)
         code = ngrams_reserve(&counter->ngrams, longest);
+    for (size_t i = 0; code == STATUS_OK && i < n_references; i++) {
+        add_words(counter, &counter->spans[i], true);
+        ngrams_note(&counter->ngrams, BLEU_ORDER, ++counter->n_texts);
+    }
+    return code;
+}
+
+static enum status match_hypothesis(struct bleu_counter *counter, struct bleu_text hypothesis,
+                                    append_text *append, struct bleu_stats *stats)
+{
+    const size_t n_references = counter->n_references;
+    const struct span *span = &counter->spans[n_references];
+    const size_t before = counter->tokens.size;
+    *stats = (struct bleu_stats){0};
+    enum status code = collect(counter, n_references, hypothesis, append);
+    if (code == STATUS_OK)
+        code = ngrams_reserve(&counter->ngrams, span->n_tokens);
     if (code < 0)
         return code;
-    uint32_t text = 1;
-    for (size_t i = 0; i < n_references; i++) {
-        add_words(counter, &counter->spans[i], true);
-        ngrams_note(&counter->ngrams, BLEU_ORDER, text++);
-    }
-    add_words(counter, hypothesis, false);
-    ngrams_match(&counter->ngrams, BLEU_ORDER, text, stats->correct);
-    const int64_t length = (int64_t)hypothesis->n_tokens;
+    counter->ngrams.words = counter->tokens.data; /* which may have moved as it grew */
+    add_words(counter, span, false);
+    ngrams_match(&counter->ngrams, BLEU_ORDER, ++counter->n_texts, stats->correct);
+    const int64_t length = (int64_t)span->n_tokens;
     for (int n = 0; n < BLEU_ORDER; n++)
         stats->total[n] = length > n ? length - n : 0;
     stats->hypothesis_length = length;
     stats->reference_length = nearest_length(counter->spans, n_references, length);
+    counter->tokens.size = before;
     return STATUS_OK;
 }
 
@@ -256,18 +281,24 @@ enum status bleu_count(struct bleu_counter *counter, struct bleu_text hypothesis
                        const struct bleu_text *references, size_t n_references,
                        struct bleu_stats *stats)
 {
-    CHECK(n_references >= 1 && n_references < UINT32_MAX - 1, "%zu references", n_references);
-    *stats = (struct bleu_stats){0};
-    const enum status code = collect(counter, hypothesis, references, n_references, append_tokens);
-    return code < 0 ? code : count_collected(counter, n_references, stats);
+    CHECK(n_references >= 1 && n_references < UINT32_MAX / 2, "%zu references", n_references);
+    const enum status code = note_references(counter, references, n_references, append_tokens);
+    return code < 0 ? code : match_hypothesis(counter, hypothesis, append_tokens, stats);
+}
+
+enum status bleu_count_again(struct bleu_counter *counter, struct bleu_text hypothesis,
+                             struct bleu_stats *stats)
+{
+    CHECK(counter->n_texts > 0 && counter->n_texts < UINT32_MAX - 1, "%lu texts were counted",
+          (unsigned long)counter->n_texts);
+    return match_hypothesis(counter, hypothesis, append_tokens, stats);
 }
 
 enum status bleu_count_tokens(struct bleu_counter *counter, struct bleu_text hypothesis,
                               const struct bleu_text *references, size_t n_references,
                               struct bleu_stats *stats)
 {
-    CHECK(n_references < UINT32_MAX - 1, "%zu references", n_references);
-    *stats = (struct bleu_stats){0};
-    const enum status code = collect(counter, hypothesis, references, n_references, append_as_is);
-    return code < 0 ? code : count_collected(counter, n_references, stats);
+    CHECK(n_references < UINT32_MAX / 2, "%zu references", n_references);
+    const enum status code = note_references(counter, references, n_references, append_as_is);
+    return code < 0 ? code : match_hypothesis(counter, hypothesis, append_as_is, stats);
 }

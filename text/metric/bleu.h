@@ -98,6 +98,11 @@ enum status bleu_count(struct bleu_counter *counter, struct bleu_text hypothesis
                        const struct bleu_text *references, size_t n_references,
                        struct bleu_stats *stats) STATUS_CHECKED;
 
+/* Counts another hypothesis of the segment that the last bleu_count() was about, whose references
+ * are not gone through again. The same errors. */
+enum status bleu_count_again(struct bleu_counter *counter, struct bleu_text hypothesis,
+                             struct bleu_stats *stats) STATUS_CHECKED;
+
 /* Counts one segment whose texts are tokens already, joined by single spaces. Tokens may hold any
  * bytes but spaces; tokenizer and case do not matter. As bleu_count(), but of no reference at all
  * every count is 0 except those of the hypothesis. */

@@ -9,6 +9,8 @@ struct metric_counter {
     struct metric metric;
     struct bleu_counter *bleu; /* owned; the one of the metric's kind is there */
     struct chrf_counter *chrf;
+    const struct bleu_text *references; /* [n_references] of the segment at hand; borrowed */
+    size_t n_references;
 };
 
 size_t metric_width(const struct metric *metric)
@@ -65,23 +67,48 @@ static void pack(const struct bleu_stats *stats, int64_t *counts)
     }
 }
 
+static void narrow(const struct metric *metric, const int64_t *wide, int32_t *counts)
+{
+    const size_t width = metric_width(metric);
+    for (size_t i = 0; i < width; i++)
+        counts[i] = (int32_t)wide[i];
+}
+
 enum status metric_count(struct metric_counter *counter, struct bleu_text hypothesis,
                          const struct bleu_text *references, size_t n_references, int32_t *counts)
 {
+    counter->references = references;
+    counter->n_references = n_references;
+    if (counter->metric.kind == METRIC_CHRF)
+        return metric_count_again(counter, hypothesis, counts);
     int64_t wide[METRIC_MAX_COUNTS];
-    enum status code;
+    struct bleu_stats stats;
+    const enum status code =
+        bleu_count(counter->bleu, hypothesis, references, n_references, &stats);
+    if (code < 0)
+        return code;
+    pack(&stats, wide);
+    narrow(&counter->metric, wide, counts);
+    return STATUS_OK;
+}
+
+/* chrF compares with each reference by itself, so there is nothing to keep. */
+enum status metric_count_again(struct metric_counter *counter, struct bleu_text hypothesis,
+                               int32_t *counts)
+{
+    int64_t wide[METRIC_MAX_COUNTS];
+    enum status code = STATUS_OK;
     if (counter->metric.kind == METRIC_BLEU) {
         struct bleu_stats stats;
-        code = bleu_count(counter->bleu, hypothesis, references, n_references, &stats);
+        code = bleu_count_again(counter->bleu, hypothesis, &stats);
         pack(&stats, wide);
     } else {
-        code = chrf_count(counter->chrf, hypothesis, references, n_references, wide);
+        code =
+            chrf_count(counter->chrf, hypothesis, counter->references, counter->n_references, wide);
     }
     if (code < 0)
         return code;
-    const size_t width = metric_width(&counter->metric);
-    for (size_t i = 0; i < width; i++)
-        counts[i] = (int32_t)wide[i];
+    narrow(&counter->metric, wide, counts);
     return STATUS_OK;
 }
 

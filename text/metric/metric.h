@@ -46,6 +46,11 @@ enum status metric_count(struct metric_counter *counter, struct bleu_text hypoth
                          const struct bleu_text *references, size_t n_references,
                          int32_t *counts) STATUS_CHECKED;
 
+/* Counts another hypothesis of the segment that the last metric_count() was about, whose references
+ * must still be there. The same errors. */
+enum status metric_count_again(struct metric_counter *counter, struct bleu_text hypothesis,
+                               int32_t *counts) STATUS_CHECKED;
+
 /* The score of sums of counts [metric_width], 0..100, computed in double as sacreBLEU does for a
  * corpus. */
 double metric_score(const struct metric *metric, const int64_t *sums);

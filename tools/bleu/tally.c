@@ -135,8 +135,9 @@ static enum status count_system(const struct counting *counting, struct worker *
     for (size_t m = 0; m < metrics->count; m++) {
         int32_t counts[METRIC_MAX_COUNTS];
         const size_t width = metric_width(&metrics->items[m]);
-        enum status code = metric_count(worker->counters[m], text, worker->references,
-                                        counting->inputs->n_references, counts);
+        enum status code = system == 0 ? metric_count(worker->counters[m], text, worker->references,
+                                                      counting->inputs->n_references, counts)
+                                       : metric_count_again(worker->counters[m], text, counts);
         int64_t *sums = worker->sums + (system * metrics->count + m) * METRIC_MAX_COUNTS;
         for (size_t k = 0; code == STATUS_OK && is_summed && k < width; k++)
             sums[k] += counts[k];
