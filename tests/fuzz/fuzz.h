@@ -16,6 +16,12 @@ struct fuzz_seed {
     size_t size;
 };
 
+/* The bytes of a string literal, or of an array that ends with a NUL. */
+#define FUZZ_SEED(text)                                                                            \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
+    }
+
 extern const struct fuzz_seed fuzz_seeds[];
 extern const size_t n_fuzz_seeds;
 

@@ -6,9 +6,9 @@
 #include "text/subword/bpe.h"
 
 const struct fuzz_seed fuzz_seeds[] = {
-    {"#version: 0.2\nl o\ne r</w>\nlo w\na a\naa a</w>\n", 46},
-    {"l o\ne r\nlo w</w>\n< /w>\n", 24},
-    {"#version: 0.2 byte\n\xC3 \xA4\n\xC3\xA4 </w>\n", 36},
+    FUZZ_SEED("#version: 0.2\nl o\ne r</w>\nlo w\na a\naa a</w>\n"),
+    FUZZ_SEED("l o\ne r\nlo w</w>\n< /w>\n"),
+    FUZZ_SEED("#version: 0.2 byte\n\xC3 \xA4\n\xC3\xA4 </w>\n"),
 };
 const size_t n_fuzz_seeds = sizeof fuzz_seeds / sizeof fuzz_seeds[0];
 

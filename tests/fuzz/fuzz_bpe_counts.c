@@ -8,13 +8,11 @@
 #include "text/subword/bpe_learn.h"
 
 const struct fuzz_seed fuzz_seeds[] = {
-    {"low 5\nlower 2\nnew@@ 6\nwid\xC2\xA0"
-     "est 3\n",
-     33},
-    {"aaaa\xC2\xA0"
-     "a 900000000000000\naa -7\n\xFF\xE2\x80\xA8"
-     "ab +0\r\n",
-     44},
+    FUZZ_SEED("low 5\nlower 2\nnew@@ 6\nwid\xC2\xA0"
+              "est 3\n"),
+    FUZZ_SEED("aaaa\xC2\xA0"
+              "a 900000000000000\naa -7\n\xFF\xE2\x80\xA8"
+              "ab +0\r\n"),
 };
 const size_t n_fuzz_seeds = sizeof fuzz_seeds / sizeof fuzz_seeds[0];
 

@@ -17,9 +17,9 @@ static const char seed[] = "name: tiny\n"
                            "valid:\n  every: 20\n  beam: 2\n";
 
 const struct fuzz_seed fuzz_seeds[] = {
-    {seed, sizeof seed - 1},
-    {"a: &x [1, 2]\nb: *x\n", 20},
-    {"model: {dim: no, dropout: .inf}\n---\nname: \"\\u00e9\"\n", 48},
+    FUZZ_SEED(seed),
+    FUZZ_SEED("a: &x [1, 2]\nb: *x\n"),
+    FUZZ_SEED("model: {dim: no, dropout: .inf}\n---\nname: \"\\u00e9\"\n"),
 };
 const size_t n_fuzz_seeds = sizeof fuzz_seeds / sizeof fuzz_seeds[0];
 

@@ -18,7 +18,7 @@ static const char seed[] =
     "\"a.sgm\"}, {\"archive\": \"a.tgz\", \"member\": \"b.sgm\"}]}],\n"
     "\"pairs\": 5, \"tolerance\": 0.25, \"made\": {\"any\": [1, 2]}}\n";
 
-const struct fuzz_seed fuzz_seeds[] = {{seed, sizeof seed - 1}};
+const struct fuzz_seed fuzz_seeds[] = {FUZZ_SEED(seed)};
 const size_t n_fuzz_seeds = sizeof fuzz_seeds / sizeof fuzz_seeds[0];
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

@@ -9,10 +9,10 @@
 #include "text/utf8.h"
 
 const struct fuzz_seed fuzz_seeds[] = {
-    {"one\ntwo\n\nfour", 13},
-    {"\xef\xbb\xbf\xc3\xa4\r\n\xff\xfe\n\0x\n", 12},
-    {"\x1f\x8b\x08\0\0\0\0\0\0\x03\xcb\xcf\x4b\xe5\x2a\x29\xcf\xe7\x02\0\x0c\x91\x1c\xdb\x08\0\0\0",
-     28},
+    FUZZ_SEED("one\ntwo\n\nfour"),
+    FUZZ_SEED("\xef\xbb\xbf\xc3\xa4\r\n\xff\xfe\n\0x\n"),
+    FUZZ_SEED("\x1f\x8b\x08\0\0\0\0\0\0\x03\xcb\xcf\x4b\xe5\x2a\x29\xcf\xe7\x02\0\x0c\x91\x1c\xdb"
+              "\x08\0\0\0"),
 };
 const size_t n_fuzz_seeds = sizeof fuzz_seeds / sizeof fuzz_seeds[0];
 

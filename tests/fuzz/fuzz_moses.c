@@ -11,16 +11,11 @@
 
 enum { N_STEPS = 5, N_LANGUAGES = 3, N_CHOICES = 8 };
 
-#define SEED(text)                                                                                 \
-    {                                                                                              \
-        text, sizeof(text) - 1                                                                     \
-    }
-
 /* The first byte chooses the language, the second the options. */
 const struct fuzz_seed fuzz_seeds[] = {
-    SEED("\0\0Don't say \"stop.\" in the U.S., Mr. A... 5,000,a .'"),
-    SEED("\1\3Am 3. Mai, z.B. \u201Eso\u201C (1\u00A0000) \x01`` ''"),
-    SEED("\2\0L'homme \u00AB\u00A0qu'il\u00A0\u00BB , l' ami ; \u4E2D \u6587 &amp;amp;"),
+    FUZZ_SEED("\0\0Don't say \"stop.\" in the U.S., Mr. A... 5,000,a .'"),
+    FUZZ_SEED("\1\3Am 3. Mai, z.B. \u201Eso\u201C (1\u00A0000) \x01`` ''"),
+    FUZZ_SEED("\2\0L'homme \u00AB\u00A0qu'il\u00A0\u00BB , l' ami ; \u4E2D \u6587 &amp;amp;"),
 };
 const size_t n_fuzz_seeds = sizeof fuzz_seeds / sizeof fuzz_seeds[0];
 

@@ -13,9 +13,9 @@ static const char seed[] = "\x90\0\0\0\0\0\0\0"
                            "abcdefgh";
 
 const struct fuzz_seed fuzz_seeds[] = {
-    {seed, sizeof seed - 1},
-    {"\x02\0\0\0\0\0\0\0{}", 10},
-    {"\xff\xff\xff\xff\xff\xff\xff\x7f{}", 10},
+    FUZZ_SEED(seed),
+    FUZZ_SEED("\x02\0\0\0\0\0\0\0{}"),
+    FUZZ_SEED("\xff\xff\xff\xff\xff\xff\xff\x7f{}"),
 };
 const size_t n_fuzz_seeds = sizeof fuzz_seeds / sizeof fuzz_seeds[0];
 

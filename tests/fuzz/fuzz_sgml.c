@@ -15,7 +15,7 @@ static const char seed[] =
     "<seg id=\"1\">One &amp; two.</seg>\n<seg id=\"2\"> a\xc2\xa0 b \t</seg>\n</p>\n</doc>\n"
     "<doc docid='d.2'>\n<seg id = 1 >x </seg> y\n<seg ></seg>\n</doc>\n</srcset>\n";
 
-const struct fuzz_seed fuzz_seeds[] = {{seed, sizeof seed - 1}};
+const struct fuzz_seed fuzz_seeds[] = {FUZZ_SEED(seed)};
 const size_t n_fuzz_seeds = sizeof fuzz_seeds / sizeof fuzz_seeds[0];
 
 static void check_segment(const struct sgml_segment *segment)

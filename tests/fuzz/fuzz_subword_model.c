@@ -46,8 +46,8 @@ static const char word[STRINGS + 3] = {
 /* clang-format on */
 
 const struct fuzz_seed fuzz_seeds[] = {
-    {bpe, sizeof bpe - 1},
-    {unigram, sizeof unigram - 1},
+    FUZZ_SEED(bpe),
+    FUZZ_SEED(unigram),
     {word, sizeof word},
 };
 const size_t n_fuzz_seeds = sizeof fuzz_seeds / sizeof fuzz_seeds[0];

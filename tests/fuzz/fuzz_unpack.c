@@ -26,8 +26,7 @@ static const char gzip[] =
 /* A .tar of two files and a link, filled in before main(). */
 static char tar[8 * BLOCK];
 
-const struct fuzz_seed fuzz_seeds[] = {
-    {tar, sizeof tar}, {zip, sizeof zip - 1}, {gzip, sizeof gzip - 1}};
+const struct fuzz_seed fuzz_seeds[] = {{tar, sizeof tar}, FUZZ_SEED(zip), FUZZ_SEED(gzip)};
 const size_t n_fuzz_seeds = sizeof fuzz_seeds / sizeof fuzz_seeds[0];
 
 /* Writes the sum that a header of a .tar states of itself. */

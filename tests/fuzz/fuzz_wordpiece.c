@@ -6,15 +6,10 @@
 #include "tests/fuzz/fuzz_file.h"
 #include "text/subword/wordpiece.h"
 
-#define SEED(text)                                                                                 \
-    {                                                                                              \
-        text, sizeof(text) - 1                                                                     \
-    }
-
 const struct fuzz_seed fuzz_seeds[] = {
-    SEED("[PAD]\n[UNK]\na\nb\n##a\n##b\nab\n##ab\n"),
-    SEED("\xef\xbb\xbf[UNK]\r\n\xc3\xa4\r\n##\xc3\xa4\xe6\xbc\xa2\r\n##\r\n###\r\n"),
-    SEED("[UNK]\n\na\nwith space\ta\n\xff\n"),
+    FUZZ_SEED("[PAD]\n[UNK]\na\nb\n##a\n##b\nab\n##ab\n"),
+    FUZZ_SEED("\xef\xbb\xbf[UNK]\r\n\xc3\xa4\r\n##\xc3\xa4\xe6\xbc\xa2\r\n##\r\n###\r\n"),
+    FUZZ_SEED("[UNK]\n\na\nwith space\ta\n\xff\n"),
 };
 const size_t n_fuzz_seeds = sizeof fuzz_seeds / sizeof fuzz_seeds[0];
 
