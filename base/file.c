@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -119,6 +120,28 @@ void file_discard(struct file_writer *writer)
     free(writer->final_path);
     free(writer->temporary_path);
     *writer = (struct file_writer){0};
+}
+
+FILE *file_temporary(const char *directory)
+{
+    int descriptor = -1;
+    if (directory == NULL) {
+        descriptor = memfd_create("temporary", MFD_CLOEXEC);
+    } else {
+        char path[PATH_MAX];
+        const int size = snprintf(path, sizeof path, "%s/.mixt-XXXXXX", directory);
+        if (size < 0 || (size_t)size >= sizeof path) {
+            errno = ENAMETOOLONG;
+            return NULL;
+        }
+        descriptor = mkostemp(path, O_CLOEXEC);
+        if (descriptor >= 0)
+            unlink(path);
+    }
+    FILE *stream = descriptor < 0 ? NULL : fdopen(descriptor, "w+");
+    if (stream == NULL && descriptor >= 0)
+        close(descriptor);
+    return stream;
 }
 
 enum status file_make_directories(const char *path)

@@ -28,6 +28,10 @@ enum status file_commit(struct file_writer *writer) STATUS_CHECKED;
 /* Drops an uncommitted file; does nothing to an empty or committed writer. */
 void file_discard(struct file_writer *writer);
 
+/* Opens a new file without a name, to write and to read, that is gone once it is closed: in
+ * directory, or where that is NULL in memory. NULL, with errno set, when there can be none. */
+FILE *file_temporary(const char *directory);
+
 /* Makes a directory and those above it; one that exists is fine. */
 enum status file_make_directories(const char *path) STATUS_CHECKED;
 

@@ -3,15 +3,13 @@
 #include "text/corpus.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <xxhash.h>
 
+#include "base/file.h"
 #include "base/parallel.h"
 #include "text/pipeline.h"
 
@@ -36,31 +34,6 @@ static enum status cannot_write(const char *directory)
 {
     return status_set(STATUS_IO, "cannot write a temporary file in %s: %s",
                       directory ? directory : "memory", strerror(errno));
-}
-
-/* A file without a name, in the directory or in memory. */
-static enum status open_temporary(const char *directory, FILE **file)
-{
-    int descriptor = -1;
-    if (directory == NULL) {
-        descriptor = memfd_create("corpus", MFD_CLOEXEC);
-    } else {
-        char path[4096];
-        const int size = snprintf(path, sizeof path, "%s/.corpus-XXXXXX", directory);
-        if (size < 0 || (size_t)size >= sizeof path)
-            return status_set(STATUS_IO, "%s: the path is too long", directory);
-        descriptor = mkostemp(path, O_CLOEXEC);
-        if (descriptor >= 0)
-            unlink(path);
-    }
-    if (descriptor < 0)
-        return cannot_write(directory);
-    *file = fdopen(descriptor, "w+");
-    if (*file == NULL) {
-        close(descriptor);
-        return cannot_write(directory);
-    }
-    return STATUS_OK;
 }
 
 /* Encodes a line, in the one best way or in a way drawn for its place in the corpus. */
@@ -276,9 +249,11 @@ static enum status map_files(struct loader *loader)
 static enum status load(struct loader *loader)
 {
     const struct corpus_options *options = loader->options;
-    enum status status = open_temporary(options->scratch_directory, &loader->ids);
-    if (status == STATUS_OK)
-        status = open_temporary(options->scratch_directory, &loader->pairs);
+    loader->ids = file_temporary(options->scratch_directory);
+    if (loader->ids != NULL)
+        loader->pairs = file_temporary(options->scratch_directory);
+    enum status status =
+        loader->pairs == NULL ? cannot_write(options->scratch_directory) : STATUS_OK;
     for (size_t i = 0; i < options->n_files && status == STATUS_OK; i++)
         status = load_files(loader, options->sources[i], options->targets[i]);
     if (status == STATUS_OK)

@@ -157,21 +157,10 @@ void output_text_name(enum pairs_side side, const char *name, char text[OUTPUT_N
 
 enum status output_temporary(const struct output *output, FILE **stream)
 {
-    char path[PATH_MAX];
-    *stream = NULL;
-    const enum status status = join(output->unfinished, "work-XXXXXX", path);
-    if (status < 0)
-        return status;
-    const int descriptor = mkostemp(path, O_CLOEXEC);
-    if (descriptor >= 0) {
-        unlink(path);
-        *stream = fdopen(descriptor, "w+b");
-    }
-    if (*stream != NULL)
-        return STATUS_OK;
-    if (descriptor >= 0)
-        close(descriptor);
-    return status_set(STATUS_IO, "cannot write to %s: %s", output->directory, strerror(errno));
+    *stream = file_temporary(output->unfinished);
+    return *stream != NULL ? STATUS_OK
+                           : status_set(STATUS_IO, "cannot write to %s: %s", output->directory,
+                                        strerror(errno));
 }
 
 /* "pairs-", digits, ".bin". */
