@@ -366,20 +366,6 @@ static void wrong_codes_are_named(void **state)
     }
 }
 
-static int open_scratch(void **state)
-{
-    (void)state;
-    scratch_open(&scratch);
-    return 0;
-}
-
-static int close_scratch(void **state)
-{
-    (void)state;
-    scratch_close(&scratch);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -393,5 +379,8 @@ int main(void)
         cmocka_unit_test(decoding_equals_sed),
         cmocka_unit_test(wrong_codes_are_named),
     };
-    return cmocka_run_group_tests(tests, open_scratch, close_scratch);
+    scratch_open(&scratch);
+    const int failures = cmocka_run_group_tests(tests, NULL, NULL);
+    scratch_close(&scratch);
+    return failures;
 }

@@ -175,20 +175,6 @@ static void space_is_what_python_calls_so(void **state)
     }
 }
 
-static int open_scratch(void **state)
-{
-    (void)state;
-    scratch_open(&scratch);
-    return 0;
-}
-
-static int close_scratch(void **state)
-{
-    (void)state;
-    scratch_close(&scratch);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,5 +185,8 @@ int main(void)
         cmocka_unit_test(wrong_entries_are_named),
         cmocka_unit_test(space_is_what_python_calls_so),
     };
-    return cmocka_run_group_tests(tests, open_scratch, close_scratch);
+    scratch_open(&scratch);
+    const int failures = cmocka_run_group_tests(tests, NULL, NULL);
+    scratch_close(&scratch);
+    return failures;
 }

@@ -288,20 +288,6 @@ static void reports_the_first_failure(void **state)
     }
 }
 
-static int open_scratch(void **state)
-{
-    (void)state;
-    scratch_open(&scratch);
-    return 0;
-}
-
-static int close_scratch(void **state)
-{
-    (void)state;
-    scratch_close(&scratch);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,5 +299,8 @@ int main(void)
         cmocka_unit_test(does_every_piece_once),
         cmocka_unit_test(reports_the_first_failure),
     };
-    return cmocka_run_group_tests(tests, open_scratch, close_scratch);
+    scratch_open(&scratch);
+    const int failures = cmocka_run_group_tests(tests, NULL, NULL);
+    scratch_close(&scratch);
+    return failures;
 }

@@ -58,14 +58,13 @@ static struct prep_input files;
 
 static struct prep_options usual_options(void)
 {
-    struct prep_options options = prep_options_default();
     files = (struct prep_input){source_path, target_path};
-    options.inputs = &files;
-    options.n_inputs = 1;
-    options.output = directory;
-    options.overwrite = true;
-    options.threads = 2;
-    return options;
+    return (struct prep_options){.inputs = &files,
+                                 .n_inputs = 1,
+                                 .output = directory,
+                                 .overwrite = true,
+                                 .rules = prep_rules_default(),
+                                 .threads = 2};
 }
 
 static void write_files(const char *source, const char *target)

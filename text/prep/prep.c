@@ -10,7 +10,6 @@
 #include <xxhash.h>
 
 #include "base/file.h"
-#include "base/parallel.h"
 #include "text/pipeline.h"
 #include "text/prep/duplicates.h"
 #include "text/prep/pairs_writer.h"
@@ -43,11 +42,6 @@ struct run {
     struct duplicates *duplicates;
     int64_t n_staged;
 };
-
-struct prep_options prep_options_default(void)
-{
-    return (struct prep_options){.rules = prep_rules_default(), .threads = parallel_threads(0)};
-}
 
 static struct duplicates_key key_of(enum prep_duplicates duplicates, const struct pair *pair)
 {

@@ -72,9 +72,6 @@ struct prep_report {
     struct buffer repairs; /* lines_describe() of each repaired file, a line each; owned */
 };
 
-/* English to German, say: all defaults, for callers to change. Threads: all usable cores. */
-struct prep_options prep_options_default(void);
-
 /* Does the work. On any error the output is as it was before: STATUS_DATA for files that differ in
  * their numbers of lines and when no pair is left; STATUS_CONFIG for an output that exists;
  * STATUS_INTERRUPTED when progress returned false; STATUS_IO, STATUS_FORMAT, STATUS_MEMORY. The

@@ -32,7 +32,7 @@ static enum status add_piece(struct work *work, const struct dataset_text *text,
     struct buffer path = {0};
     if (find_piece(work, place) != NULL)
         return STATUS_OK;
-    enum status status = buffer_printf(&path, "%s/work/%s", work->folder, text->name);
+    enum status status = buffer_printf(&path, "%s/unpacked/%s", work->folder, text->name);
     if (status == STATUS_OK && source > 0)
         status = buffer_printf(&path, "-%zu", source + 1);
     if (status == STATUS_OK)

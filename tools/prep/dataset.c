@@ -168,7 +168,7 @@ static enum status take_folder(struct work *work)
         return path == NULL ? STATUS_MEMORY : status;
     close(descriptor);
     remove_tree(work->folder, kept);
-    if ((path = work_path(work->folder, "work")) == NULL)
+    if ((path = work_path(work->folder, "unpacked")) == NULL)
         return STATUS_MEMORY;
     status = file_make_directories(path);
     free(path);
@@ -211,7 +211,7 @@ static enum status publish(const struct work *work)
     enum status status = buffer_printf(&old, "%s.old", work->folder);
     if (status < 0)
         return status;
-    remove_below(work->folder, "work");
+    remove_below(work->folder, "unpacked");
     const bool is_replaced = !is_vacant(work->output);
     if (is_replaced && rename(work->output, old.data) != 0)
         status = status_set(STATUS_IO, "cannot move %s aside: %s", work->output, strerror(errno));
