@@ -77,6 +77,13 @@ void status_print(void)
         fprintf(stderr, "hint: %s\n", hint);
 }
 
+int status_finish(enum status code)
+{
+    if (code < 0)
+        status_print();
+    return status_exit_code(code);
+}
+
 void check_failed(const char *file, int line, const char *condition, const char *format, ...)
 {
     fprintf(stderr, "mixt: %s:%d: CHECK(%s) failed: ", file, line, condition);

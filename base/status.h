@@ -45,6 +45,9 @@ int status_exit_code(enum status code);
 /* Writes "mixt: message" and, where there is one, "hint: ..." to stderr. */
 void status_print(void);
 
+/* The end of a verb: prints the message where code is a failure, and returns the exit code. */
+int status_finish(enum status code);
+
 /* Aborts with file, line, condition and message when a caller broke a contract. Always on. */
 #define CHECK(condition, ...)                                                                      \
     do {                                                                                           \

@@ -125,8 +125,6 @@ int info_main(int argc, char **argv)
     if (code >= 0)
         return code;
     const enum status status = run(&options, arguments.items[0]);
-    if (status < 0)
-        status_print();
     options_free(&command, &options, &arguments);
-    return status_exit_code(status);
+    return status_finish(status);
 }

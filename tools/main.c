@@ -64,8 +64,7 @@ static int unknown_verb(const char *word)
     else
         code = status_set(code, "unknown %s '%s'", word[0] == '-' ? "option" : "verb", word);
     status_hint("'mixt --help' lists the verbs");
-    status_print();
-    return status_exit_code(code);
+    return status_finish(code);
 }
 
 static int run(int argc, char **argv)
@@ -73,8 +72,7 @@ static int run(int argc, char **argv)
     if (argc < 2) {
         const enum status code = status_set(STATUS_USAGE, "no verb given");
         status_hint("'mixt --help' lists the verbs");
-        status_print();
-        return status_exit_code(code);
+        return status_finish(code);
     }
     const char *word = argv[1];
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
@@ -102,8 +100,7 @@ int main(int argc, char **argv)
     if ((fflush(stdout) != 0 || is_lost) && exit_code == 0) {
         const enum status code =
             status_set(STATUS_IO, "standard output: cannot write: %s", strerror(errno));
-        status_print();
-        return status_exit_code(code);
+        return status_finish(code);
     }
     return exit_code;
 }

@@ -217,7 +217,5 @@ int moses_main(int argc, char **argv)
     if (status == STATUS_OK)
         status = process(&values, arguments.count > 0 ? arguments.items[0] : NULL);
     options_free(&command, &values, &arguments);
-    if (status < 0)
-        status_print();
-    return status < 0 ? status_exit_code(status) : 0;
+    return status_finish(status);
 }

@@ -219,8 +219,6 @@ int score_main(int argc, char **argv)
         options.model ? STATUS_OK : status_set(STATUS_USAGE, "score: no model given (-m)");
     if (status >= 0)
         status = run(&options, arguments.items[0], arguments.items[1]);
-    if (status < 0)
-        status_print();
     options_free(&command, &options, &arguments);
-    return status_exit_code(status);
+    return status_finish(status);
 }

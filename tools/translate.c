@@ -255,8 +255,6 @@ int translate_main(int argc, char **argv)
     }
     if (status >= 0)
         status = run(&options);
-    if (status < 0)
-        status_print();
     options_free(&command, &options, &arguments);
-    return status_exit_code(status);
+    return status_finish(status);
 }

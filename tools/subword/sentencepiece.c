@@ -13,6 +13,7 @@
 #include "text/subword/subword_file.h"
 #include "tools/subword/model.h"
 #include "tools/subword/sentencepiece_options.h"
+#include "tools/subword/stream.h"
 #include "tools/subword/types.h"
 
 enum { DEFAULT_N_BEST = 10 };
@@ -149,14 +150,6 @@ static enum status normalize_line(void *context, int thread, const struct line *
     return status < 0 ? status : buffer_append(output, "\n", 1);
 }
 
-static void warn_of_bad_text(const struct lines *lines)
-{
-    struct buffer text = {0};
-    if (lines_describe(lines_so_far(lines), lines_name(lines), &text) == STATUS_OK && text.size)
-        fprintf(stderr, "mixt: warning: %s\n", text.data);
-    buffer_free(&text);
-}
-
 static enum status deliver(void *context, const struct buffer *output, bool is_pause)
 {
     const struct apply *apply = context;
@@ -178,7 +171,7 @@ static enum status apply_to_file(struct apply *apply, const char *path, apply_li
                                       .apply = apply_one,
                                       .deliver = deliver};
     status = pipeline_run(&pipeline);
-    warn_of_bad_text(lines);
+    warn_of_bad_utf8(lines);
     lines_close(lines);
     return status;
 }
@@ -338,14 +331,6 @@ static enum status run_to_output(struct apply *apply, const struct sentencepiece
     return status;
 }
 
-static int finish(enum status status)
-{
-    if (status == STATUS_OK)
-        return 0;
-    status_print();
-    return status_exit_code(status);
-}
-
 static enum status open_normalizer(const struct sentencepiece_values *values,
                                    struct subword **subword)
 {
@@ -403,7 +388,7 @@ static int apply_verb(const struct options_command *command, apply_line *apply_o
         status = run_to_output(&apply, &values, &arguments, apply_one);
     free_room(&apply);
     options_free(command, &values, &arguments);
-    return finish(status);
+    return status_finish(status);
 }
 
 int sentencepiece_encode_main(int argc, char **argv)
@@ -439,5 +424,5 @@ int sentencepiece_vocab_main(int argc, char **argv)
         model_print_vocabulary(stdout, subword, form);
     subword_free(subword);
     options_free(&sentencepiece_vocab_command, &values, &arguments);
-    return finish(status);
+    return status_finish(status);
 }

@@ -2,8 +2,8 @@
 
 #include <math.h>
 
-#include "base/parallel.h"
 #include "text/subword/sentencepiece.h"
+#include "tools/subword/rows.h"
 
 #define AT(member) offsetof(struct sentencepiece_values, member)
 #define MODEL_ROW                                                                                  \
@@ -16,21 +16,6 @@
             "sentencepiece|unigram|bpe|word|char",                                                 \
             "sentencepiece (default), for models of types unigram, bpe, word and char alike; "     \
             "'mixt subword --help' lists the others"                                               \
-    }
-#define INPUT_ROW                                                                                  \
-    {                                                                                              \
-        "input", 'i', NULL, "FILE", OPTION_LIST, AT(inputs), 0, 0, NULL,                           \
-            "another way to name a FILE; may be repeated"                                          \
-    }
-#define OUTPUT_ROW                                                                                 \
-    {                                                                                              \
-        "output", 'o', NULL, "FILE", OPTION_STRING, AT(output), 0, 0, NULL,                        \
-            "write there (default: standard output)"                                               \
-    }
-#define THREADS_ROW                                                                                \
-    {                                                                                              \
-        "threads", 0, NULL, "N", OPTION_INT, AT(threads), 0, PARALLEL_MAX_THREADS, NULL,           \
-            "threads that work; the result does not depend on it (default: 0, all cores)"          \
     }
 
 /* clang-format off */
@@ -62,23 +47,21 @@ static const struct option encode_options[] = {
     {"random-seed", 0, NULL, "N", OPTION_INT, AT(seed), 0, INFINITY, NULL,
      "a line is segmented by it, its number and its text alone (default: 0); --seed is the same"},
     {"seed", 0, NULL, "N", OPTION_INT, AT(seed), 0, INFINITY, NULL, NULL},
-    THREADS_ROW,
-    INPUT_ROW,
+    THREADS_ROW(0),
+    INPUTS_ROW,
     OUTPUT_ROW,
 };
 
 static const struct option decode_options[] = {
     MODEL_ROW,
     TYPE_ROW,
-    {"input-format", 'f', NULL, "NAME", OPTION_STRING, AT(format), 0, 0, "piece|id|pieces|ids",
-     "piece or id; pieces and ids are the same (default: piece)"},
-    {"format", 0, NULL, "NAME", OPTION_STRING, AT(format), 0, 0, "piece|id|pieces|ids", NULL},
+    PIECE_OR_ID_ROWS("input-format"),
     {"extra-options", 0, NULL, "LIST", OPTION_STRING, AT(extra), 0, 0, NULL,
      "what is done before, in this order, with colons between: reverse turns the order round; "
      "bos, eos and unk as for encode"},
     {.name = "output-format", .kind = OPTION_REFUSED, .help = "decode prints text"},
-    THREADS_ROW,
-    INPUT_ROW,
+    THREADS_ROW(0),
+    INPUTS_ROW,
     OUTPUT_ROW,
 };
 
@@ -97,8 +80,8 @@ static const struct option normalize_options[] = {
      "otherwise: no spaces at both ends, and single ones between (default: true)"},
     {.name = "decompile", .kind = OPTION_REFUSED,
      .help = "mixt does not print the rules of a model"},
-    THREADS_ROW,
-    INPUT_ROW,
+    THREADS_ROW(0),
+    INPUTS_ROW,
     OUTPUT_ROW,
 };
 

@@ -242,8 +242,5 @@ int sentencepiece_train_main(int argc, char **argv)
     options_free(&settings_command, &values, &arguments);
     free(paths.items);
     buffer_free(&text);
-    if (status == STATUS_OK)
-        return 0;
-    status_print();
-    return status_exit_code(status);
+    return status_finish(status);
 }

@@ -78,12 +78,6 @@ static void print_help(void)
            "those of that type.\n");
 }
 
-static int fail(enum status code)
-{
-    status_print();
-    return status_exit_code(code);
-}
-
 static const struct type *find_type(const char *name)
 {
     for (size_t i = 0; i < N_TYPES; i++) {
@@ -123,7 +117,7 @@ static int unknown_verb(const char *word)
     else
         code = status_set(code, "unknown subword verb '%s'", word);
     status_hint("'mixt subword --help' lists them");
-    return fail(code);
+    return status_finish(code);
 }
 
 static int unknown_type(const char *word)
@@ -138,7 +132,7 @@ static int unknown_type(const char *word)
     else
         code = status_set(code, "unknown subword type '%s'", word);
     status_hint("'mixt subword --help' lists them");
-    return fail(code);
+    return status_finish(code);
 }
 
 int subword_main(int argc, char **argv)
@@ -165,5 +159,5 @@ int subword_main(int argc, char **argv)
     const enum status code =
         status_set(STATUS_USAGE, "subword %s: not for models of type %s", word, type_name);
     status_hint("'mixt subword --help' lists the verbs and types");
-    return fail(code);
+    return status_finish(code);
 }

@@ -12,7 +12,7 @@
 #include "text/subword/bpe_learn.h"
 #include "tools/footer.h"
 #include "tools/options.h"
-#include "tools/subword/subword_nmt_stream.h"
+#include "tools/subword/stream.h"
 #include "tools/subword/types.h"
 
 static const double progress_s = 5;
@@ -82,8 +82,8 @@ struct learning {
     size_t n_inputs;
     struct bpe_counts all; /* of all inputs, as they are learned from */
     struct bpe_codes codes;
-    struct nmt_output output;
-    struct nmt_output *vocabularies; /* [n_inputs] */
+    struct destination output;
+    struct destination *vocabularies; /* [n_inputs] */
     int64_t n_lines;
     double told_s; /* when progress was last shown */
 };
@@ -155,9 +155,9 @@ static enum status open_outputs(struct learning *learning)
     learning->vocabularies = calloc(learning->n_inputs, sizeof *learning->vocabularies);
     if (learning->inputs == NULL || learning->vocabularies == NULL)
         return status_set(STATUS_MEMORY, "no memory for %zu inputs", learning->n_inputs);
-    enum status status = nmt_output_open(&learning->output, values->output);
+    enum status status = destination_open(&learning->output, values->output);
     for (size_t i = 0; i < values->vocabularies.count && status == STATUS_OK; i++)
-        status = nmt_output_open(&learning->vocabularies[i], values->vocabularies.items[i]);
+        status = destination_open(&learning->vocabularies[i], values->vocabularies.items[i]);
     return status;
 }
 
@@ -172,7 +172,7 @@ static enum status read_input(struct learning *learning, size_t number)
                                  values->is_dictionary ? BPE_INPUT_DICTIONARY : BPE_INPUT_TEXT,
                                  values->is_bytes);
     if (status == STATUS_OK && !values->is_bytes)
-        nmt_warn(lines);
+        warn_of_bad_utf8(lines);
     if (status == STATUS_OK)
         learning->n_lines += lines_so_far(lines)->lines;
     lines_close(lines);
@@ -248,7 +248,7 @@ static enum status write_vocabularies(struct learning *learning)
     bpe_encoder_close(encoder);
     bpe_close(bpe);
     for (size_t i = 0; i < learning->n_inputs && status == STATUS_OK; i++)
-        status = nmt_output_commit(&learning->vocabularies[i]);
+        status = destination_commit(&learning->vocabularies[i]);
     return status;
 }
 
@@ -275,7 +275,7 @@ static enum status learn(struct learning *learning)
     if (status == STATUS_OK && values->vocabularies.count > 0)
         status = write_vocabularies(learning);
     if (status == STATUS_OK)
-        status = nmt_output_commit(&learning->output);
+        status = destination_commit(&learning->output);
     if (status < 0)
         return status;
     char summary[128];
@@ -292,11 +292,11 @@ static void free_learning(struct learning *learning)
         if (learning->inputs != NULL)
             bpe_counts_free(&learning->inputs[i]);
         if (learning->vocabularies != NULL)
-            nmt_output_discard(&learning->vocabularies[i]);
+            destination_discard(&learning->vocabularies[i]);
     }
     free(learning->inputs);
     free(learning->vocabularies);
-    nmt_output_discard(&learning->output);
+    destination_discard(&learning->output);
     bpe_counts_free(&learning->all);
     bpe_codes_free(&learning->codes);
 }
@@ -314,7 +314,7 @@ int subword_nmt_learn_main(int argc, char **argv)
         status = learn(&learning);
     free_learning(&learning);
     options_free(&learn_command, &values, &arguments);
-    return nmt_exit_code(status);
+    return status_finish(status);
 }
 
 int subword_nmt_joint_main(int argc, char **argv)
@@ -352,23 +352,23 @@ static const struct options_command vocab_command = {
 
 static enum status print_counts(const char *input, const char *path)
 {
-    struct nmt_output output = {0};
+    struct destination output = {0};
     struct lines *lines = NULL;
     struct bpe_counts counts = {0};
     enum status status = lines_open(&lines, input);
     if (status == STATUS_OK)
-        status = nmt_output_open(&output, path);
+        status = destination_open(&output, path);
     if (status == STATUS_OK)
         status = bpe_counts_read(&counts, lines, BPE_INPUT_TEXT, false);
     if (status == STATUS_OK) {
-        nmt_warn(lines);
+        warn_of_bad_utf8(lines);
         status = bpe_counts_cut_lines(&counts);
     }
     if (status == STATUS_OK)
         status = bpe_counts_write(&counts, output.stream);
     if (status == STATUS_OK)
-        status = nmt_output_commit(&output);
-    nmt_output_discard(&output);
+        status = destination_commit(&output);
+    destination_discard(&output);
     bpe_counts_free(&counts);
     lines_close(lines);
     return status;
@@ -384,5 +384,5 @@ int subword_nmt_vocab_main(int argc, char **argv)
     const enum status status =
         print_counts(arguments.count > 0 ? arguments.items[0] : values.input, values.output);
     options_free(&vocab_command, &values, &arguments);
-    return nmt_exit_code(status);
+    return status_finish(status);
 }

@@ -9,6 +9,7 @@
 #include "text/lines.h"
 #include "text/subword/bpe.h"
 #include "tools/options.h"
+#include "tools/subword/rows.h"
 #include "tools/subword/subword_nmt_stream.h"
 #include "tools/subword/types.h"
 
@@ -37,20 +38,10 @@ struct values {
         "input", 'i', NULL, "FILE", OPTION_STRING, AT(input), 0, 0, NULL,                          \
             "another way to name FILE"                                                             \
     }
-#define OUTPUT_ROW                                                                                 \
-    {                                                                                              \
-        "output", 'o', NULL, "FILE", OPTION_STRING, AT(output), 0, 0, NULL,                        \
-            "write there (default: standard output)"                                               \
-    }
 #define SEPARATOR_ROW                                                                              \
     {                                                                                              \
         "separator", 's', NULL, "TEXT", OPTION_STRING, AT(separator), 0, 0, NULL,                  \
             "behind pieces that do not end a word (default: @@)"                                   \
-    }
-#define THREADS_ROW                                                                                \
-    {                                                                                              \
-        "threads", 0, NULL, "N", OPTION_INT, AT(threads), -1, PARALLEL_MAX_THREADS, NULL,          \
-            "threads that work; the result does not depend on it (default: 0, all cores)"          \
     }
 
 /* clang-format off */
@@ -73,7 +64,7 @@ static const struct option apply_options[] = {
     {"glossaries", 0, NULL, "PATTERN", OPTION_WORDS, AT(glossaries), 0, 0, NULL,
      "keep what matches one of these regular expressions in one piece, apart from the rest of its "
      "word"},
-    THREADS_ROW,
+    THREADS_ROW(-1),
     {"num-workers", 0, NULL, "N", OPTION_INT, AT(threads), -1, PARALLEL_MAX_THREADS, NULL,
      "the same"},
 };
@@ -83,7 +74,7 @@ static const struct option decode_options[] = {
     INPUT_ROW,
     OUTPUT_ROW,
     SEPARATOR_ROW,
-    THREADS_ROW,
+    THREADS_ROW(-1),
 };
 /* clang-format on */
 
@@ -218,7 +209,7 @@ int subword_nmt_apply_main(int argc, char **argv)
         status = nmt_run(&job);
     close_apply(&apply);
     options_free(&apply_command, &values, &arguments);
-    return nmt_exit_code(status);
+    return status_finish(status);
 }
 
 int subword_nmt_decode_main(int argc, char **argv)
@@ -237,5 +228,5 @@ int subword_nmt_decode_main(int argc, char **argv)
                                 .apply = decode_line};
     const enum status status = nmt_run(&job);
     options_free(&decode_command, &values, &arguments);
-    return nmt_exit_code(status);
+    return status_finish(status);
 }

@@ -5,6 +5,7 @@
 #include "base/parallel.h"
 #include "text/subword/char_ngrams.h"
 #include "tools/options.h"
+#include "tools/subword/rows.h"
 #include "tools/subword/subword_nmt_stream.h"
 #include "tools/subword/types.h"
 
@@ -30,12 +31,10 @@ static const struct option segment_options[] = {
     {"length", 'n', NULL, "N", OPTION_INT, AT(length), 1, INFINITY, NULL,
      "characters a piece (default: 2)"},
     {"input", 'i', NULL, "FILE", OPTION_STRING, AT(input), 0, 0, NULL, "another way to name FILE"},
-    {"output", 'o', NULL, "FILE", OPTION_STRING, AT(output), 0, 0, NULL,
-     "write there (default: standard output)"},
+    OUTPUT_ROW,
     {"separator", 's', NULL, "TEXT", OPTION_STRING, AT(separator), 0, 0, NULL,
      "behind pieces that do not end a word (default: @@)"},
-    {"threads", 0, NULL, "N", OPTION_INT, AT(threads), -1, PARALLEL_MAX_THREADS, NULL,
-     "threads that work; the result does not depend on it (default: 0, all cores)"},
+    THREADS_ROW(-1),
 };
 
 #undef AT
@@ -89,5 +88,5 @@ int subword_nmt_segment_main(int argc, char **argv)
         status = nmt_run(&job);
     char_ngrams_free(&ngrams);
     options_free(&segment_command, &values, &arguments);
-    return nmt_exit_code(status);
+    return status_finish(status);
 }

@@ -1,45 +1,13 @@
 #include "tools/subword/subword_nmt_stream.h"
 
-#include <errno.h>
-#include <string.h>
-
 #include "text/pipeline.h"
-
-enum status nmt_output_open(struct nmt_output *output, const char *path)
-{
-    *output = (struct nmt_output){.stream = stdout};
-    if (path == NULL || strcmp(path, "-") == 0)
-        return STATUS_OK;
-    const enum status status = file_create(&output->writer, path);
-    output->stream = status < 0 ? NULL : output->writer.stream;
-    return status;
-}
-
-enum status nmt_output_commit(struct nmt_output *output)
-{
-    enum status status = STATUS_OK;
-    if (output->stream == stdout) {
-        if (fflush(stdout) != 0 || ferror(stdout))
-            status = status_set(STATUS_IO, "standard output: cannot write: %s", strerror(errno));
-    } else if (output->stream != NULL) {
-        status = file_commit(&output->writer);
-    }
-    output->stream = NULL;
-    return status;
-}
-
-void nmt_output_discard(struct nmt_output *output)
-{
-    if (output->stream != NULL && output->stream != stdout)
-        file_discard(&output->writer);
-    output->stream = NULL;
-}
+#include "tools/subword/stream.h"
 
 /* A job at work. */
 struct run {
     const struct nmt_job *job;
     struct lines *lines;
-    struct nmt_output output;
+    struct destination output;
     bool owes_line_end; /* of the line written last */
 };
 
@@ -94,7 +62,7 @@ static enum status run_lines(struct run *run)
         status = status < 0 ? status : paid;
     }
     if (run->job->wants_utf8)
-        nmt_warn(run->lines);
+        warn_of_bad_utf8(run->lines);
     return status;
 }
 
@@ -103,30 +71,12 @@ enum status nmt_run(const struct nmt_job *job)
     struct run run = {.job = job};
     enum status status = lines_open(&run.lines, job->input);
     if (status == STATUS_OK)
-        status = nmt_output_open(&run.output, job->output);
+        status = destination_open(&run.output, job->output);
     if (status == STATUS_OK)
         status = run_lines(&run);
     if (status == STATUS_OK)
-        status = nmt_output_commit(&run.output);
-    nmt_output_discard(&run.output);
+        status = destination_commit(&run.output);
+    destination_discard(&run.output);
     lines_close(run.lines);
     return status;
-}
-
-void nmt_warn(const struct lines *lines)
-{
-    struct buffer text = {0};
-    struct lines_counts counts = {.lines = lines_so_far(lines)->lines,
-                                  .bad_utf8 = lines_so_far(lines)->bad_utf8};
-    if (lines_describe(&counts, lines_name(lines), &text) == STATUS_OK && text.size > 0)
-        fprintf(stderr, "mixt: warning: %s\n", text.data);
-    buffer_free(&text);
-}
-
-int nmt_exit_code(enum status status)
-{
-    if (status == STATUS_OK)
-        return 0;
-    status_print();
-    return status_exit_code(status);
 }

@@ -1,28 +1,11 @@
-/* What the verbs of subword-nmt share: where output goes, and lines through the pipeline. */
+/* Lines through the pipeline as the verbs of subword-nmt want them. */
 #ifndef MIXT_TOOLS_SUBWORD_SUBWORD_NMT_STREAM_H
 #define MIXT_TOOLS_SUBWORD_SUBWORD_NMT_STREAM_H
 
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
 
-#include "base/file.h"
+#include "base/buffer.h"
 #include "text/lines.h"
-
-/* A file to be written, or standard output. A zeroed one is closed. */
-struct nmt_output {
-    FILE *stream; /* write here */
-    struct file_writer writer;
-};
-
-/* Opens path; NULL or "-" is standard output. STATUS_IO, STATUS_MEMORY. */
-enum status nmt_output_open(struct nmt_output *output, const char *path) STATUS_CHECKED;
-
-/* Puts the file in its place, or flushes standard output. STATUS_IO. */
-enum status nmt_output_commit(struct nmt_output *output) STATUS_CHECKED;
-
-/* Drops what was not committed. */
-void nmt_output_discard(struct nmt_output *output);
 
 /* Lines from an input through apply() to an output. */
 struct nmt_job {
@@ -38,11 +21,5 @@ struct nmt_job {
 
 /* Runs to the end of the input. What apply and pipeline_run() return, STATUS_IO. */
 enum status nmt_run(const struct nmt_job *job) STATUS_CHECKED;
-
-/* Says on stderr what was wrong with lines of characters. */
-void nmt_warn(const struct lines *lines);
-
-/* Prints the message, if it is one, and returns the exit code. */
-int nmt_exit_code(enum status status);
 
 #endif

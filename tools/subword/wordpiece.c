@@ -9,7 +9,8 @@
 #include "text/subword/wordpiece.h"
 #include "text/subword/wordpiece_words.h"
 #include "tools/options.h"
-#include "tools/subword/subword_nmt_stream.h"
+#include "tools/subword/rows.h"
+#include "tools/subword/stream.h"
 #include "tools/subword/types.h"
 
 struct values {
@@ -33,22 +34,11 @@ struct values {
 #define TYPE_ROW                                                                                   \
     {"type", 't', NULL, "TYPE", OPTION_STRING, AT(type), 0, 0, "wordpiece",                        \
      "wordpiece; 'mixt subword --help' lists the others"}
-#define INPUT_ROW                                                                                  \
-    {"input", 'i', NULL, "FILE", OPTION_LIST, AT(inputs), 0, 0, NULL,                              \
-     "another way to name a FILE; may be repeated"}
-#define OUTPUT_ROW                                                                                 \
-    {"output", 'o', NULL, "FILE", OPTION_STRING, AT(output), 0, 0, NULL,                           \
-     "write there (default: standard output)"}
-#define THREADS_ROW                                                                                \
-    {"threads", 0, NULL, "N", OPTION_INT, AT(threads), 0, PARALLEL_MAX_THREADS, NULL,              \
-     "threads that work; the result does not depend on it (default: 0, all cores)"}
 
 static const struct option encode_options[] = {
     MODEL_ROW,
     TYPE_ROW,
-    {"output-format", 'f', NULL, "NAME", OPTION_STRING, AT(format), 0, 0, "piece|id|pieces|ids",
-     "piece or id; pieces and ids are the same (default: piece)"},
-    {"format", 0, NULL, "NAME", OPTION_STRING, AT(format), 0, 0, "piece|id|pieces|ids", NULL},
+    PIECE_OR_ID_ROWS("output-format"),
     {"basic", 0, NULL, NULL, OPTION_FLAG, AT(words.is_basic), 0, 0, NULL,
      "split words as BERT's basic tokenisation does: control characters are dropped, punctuation "
      "and Chinese characters are words of their own (default: only white space separates)"},
@@ -58,19 +48,17 @@ static const struct option encode_options[] = {
      "the piece for words that have no pieces (default: [UNK])"},
     {"max-characters", 0, NULL, "N", OPTION_INT, AT(max_characters), 1, INT32_MAX, NULL,
      "a longer word is unknown (default: 100)"},
-    THREADS_ROW,
-    INPUT_ROW,
+    THREADS_ROW(0),
+    INPUTS_ROW,
     OUTPUT_ROW,
 };
 
 static const struct option decode_options[] = {
     MODEL_ROW,
     TYPE_ROW,
-    {"input-format", 'f', NULL, "NAME", OPTION_STRING, AT(format), 0, 0, "piece|id|pieces|ids",
-     "piece or id; pieces and ids are the same (default: piece)"},
-    {"format", 0, NULL, "NAME", OPTION_STRING, AT(format), 0, 0, "piece|id|pieces|ids", NULL},
-    THREADS_ROW,
-    INPUT_ROW,
+    PIECE_OR_ID_ROWS("input-format"),
+    THREADS_ROW(0),
+    INPUTS_ROW,
     OUTPUT_ROW,
 };
 
@@ -120,7 +108,7 @@ struct job {
     const struct values *values;
     struct wordpiece *wordpiece; /* owned; NULL where pieces are decoded */
     struct desk *desks;          /* [threads] owned */
-    struct nmt_output output;
+    struct destination output;
     int threads;
     bool has_ids; /* puts out, or takes in, ids instead of pieces */
 };
@@ -218,7 +206,7 @@ static enum status apply_to_file(struct job *job, const char *path, apply_line *
                                       .apply = apply,
                                       .deliver = deliver};
     code = pipeline_run(&pipeline);
-    nmt_warn(lines);
+    warn_of_bad_utf8(lines);
     lines_close(lines);
     return code;
 }
@@ -266,7 +254,7 @@ static enum status prepare(struct job *job, apply_line *apply)
 
 static void close_job(struct job *job)
 {
-    nmt_output_discard(&job->output);
+    destination_discard(&job->output);
     for (int i = 0; i < job->threads && job->desks != NULL; i++) {
         wordpiece_words_close(job->desks[i].words);
         ids_free(&job->desks[i].ids);
@@ -288,14 +276,14 @@ static int apply_verb(const struct options_command *command, apply_line *apply, 
     struct job job = {.values = &values, .threads = parallel_threads(values.threads)};
     enum status code = prepare(&job, apply);
     if (code == STATUS_OK)
-        code = nmt_output_open(&job.output, values.output);
+        code = destination_open(&job.output, values.output);
     if (code == STATUS_OK)
         code = apply_to_files(&job, &arguments, apply);
     if (code == STATUS_OK)
-        code = nmt_output_commit(&job.output);
+        code = destination_commit(&job.output);
     close_job(&job);
     options_free(command, &values, &arguments);
-    return nmt_exit_code(code);
+    return status_finish(code);
 }
 
 int wordpiece_encode_main(int argc, char **argv)
@@ -316,19 +304,19 @@ int wordpiece_vocab_main(int argc, char **argv)
     if (exit_code >= 0)
         return exit_code;
     struct wordpiece *wordpiece = NULL;
-    struct nmt_output output = {0};
+    struct destination output = {0};
     enum status code = open_vocabulary(&values, NULL, &wordpiece);
     if (code == STATUS_OK)
-        code = nmt_output_open(&output, values.output);
+        code = destination_open(&output, values.output);
     for (int32_t id = 0; code == STATUS_OK && id < wordpiece_size(wordpiece); id++) {
         size_t size;
         const char *piece = wordpiece_piece(wordpiece, id, &size);
         fprintf(output.stream, "%.*s\t%" PRId32 "\n", (int)size, piece, id);
     }
     if (code == STATUS_OK)
-        code = nmt_output_commit(&output);
-    nmt_output_discard(&output);
+        code = destination_commit(&output);
+    destination_discard(&output);
     wordpiece_close(wordpiece);
     options_free(&vocab_command, &values, &arguments);
-    return nmt_exit_code(code);
+    return status_finish(code);
 }

@@ -12,7 +12,8 @@
 #include "text/utf8.h"
 #include "tools/footer.h"
 #include "tools/options.h"
-#include "tools/subword/subword_nmt_stream.h"
+#include "tools/subword/rows.h"
+#include "tools/subword/stream.h"
 #include "tools/subword/types.h"
 
 enum { PROGRESS_S = 5 }; /* between two lines about the work */
@@ -31,8 +32,7 @@ struct values {
 
 /* clang-format off */
 static const struct option train_options[] = {
-    {"input", 'i', NULL, "FILE", OPTION_LIST, AT(inputs), 0, 0, NULL,
-     "another way to name a FILE; may be repeated"},
+    INPUTS_ROW,
     {"model", 'm', NULL, "FILE", OPTION_STRING, AT(model), 0, 0, NULL,
      "the vocabulary to write, one piece a line; needed"},
     {"type", 't', NULL, "TYPE", OPTION_STRING, AT(type), 0, 0, "wordpiece",
@@ -116,7 +116,7 @@ static enum status read_file(struct wordpiece_learner *learner, struct wordpiece
             fprintf(stderr, "mixt: %s: %" PRId64 " lines read\n", lines_name(lines), line.number);
     }
     if (lines != NULL)
-        nmt_warn(lines);
+        warn_of_bad_utf8(lines);
     lines_close(lines);
     return code;
 }
@@ -205,21 +205,21 @@ static enum status train(const struct values *values, const struct option_list *
     struct wordpiece_learner *learner = NULL;
     struct wordpiece_learn_report report;
     struct buffer vocabulary = {0};
-    struct nmt_output output = {0};
+    struct destination output = {0};
     enum status code = wordpiece_learner_open(&learner, &values->learn);
     if (code == STATUS_OK)
         code = read_files(learner, values, arguments, &progress);
     if (code == STATUS_OK)
         code = wordpiece_learner_run(learner, print_pieces, &progress, &vocabulary, &report);
     if (code == STATUS_OK)
-        code = nmt_output_open(&output, values->model);
+        code = destination_open(&output, values->model);
     if (code == STATUS_OK) {
         fwrite(vocabulary.data, 1, vocabulary.size, output.stream); /* commit sees a failure */
-        code = nmt_output_commit(&output);
+        code = destination_commit(&output);
     }
     if (code == STATUS_OK)
         print_report(&report, start_s, values->learn.size);
-    nmt_output_discard(&output);
+    destination_discard(&output);
     buffer_free(&vocabulary);
     wordpiece_learner_close(learner);
     return code;
@@ -250,5 +250,5 @@ int wordpiece_train_main(int argc, char **argv)
     options_free(&train_command, &values, &arguments);
     free(specials.items);
     free(copy);
-    return nmt_exit_code(code);
+    return status_finish(code);
 }
