@@ -1,5 +1,6 @@
 /* Files: read with a limit, replaced as a whole or not at all. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <setjmp.h>
@@ -313,11 +314,32 @@ static void test_file_relative(void **state)
     expect_content(path_in(state, "file"), "text");
 }
 
+static void temporary_files_have_no_name(void **state)
+{
+    const char *const directories[] = {*state, NULL};
+    for (size_t i = 0; i < 2; i++) {
+        char text[8] = "";
+        FILE *stream = file_temporary(directories[i]);
+        assert_non_null(stream);
+        assert_int_equal(fwrite("kept", 1, 5, stream), 5);
+        assert_int_equal(fseek(stream, 0, SEEK_SET), 0);
+        assert_int_equal(fread(text, 1, 5, stream), 5);
+        assert_string_equal(text, "kept");
+        assert_int_equal(rmdir(*state), 0); /* nothing is in there */
+        assert_int_equal(mkdir(*state, 0700), 0);
+        assert_int_equal(fclose(stream), 0);
+    }
+    errno = 0;
+    assert_null(file_temporary(path_in(state, "missing")));
+    assert_int_equal(errno, ENOENT);
+}
+
 #define FILE_TEST(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        FILE_TEST(temporary_files_have_no_name),
         FILE_TEST(test_file_replaces),
         FILE_TEST(test_file_discard),
         FILE_TEST(test_file_two_writers),
