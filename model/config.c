@@ -103,22 +103,99 @@ static enum status check_places(const struct yaml_settings *settings, const bool
     return STATUS_OK;
 }
 
-static enum status check_model(const struct config_model *model,
-                               const struct yaml_settings *settings)
+/* Says a level's part of a key: "model.moe.top_k" or, of two levels, "level 2 of it". */
+static enum status refuse_level(const struct yaml_settings *settings, const char *key, int64_t n,
+                                int64_t level, const char *format, int64_t a, int64_t b)
+{
+    char what[200], place[32] = "";
+    if (n > 1)
+        snprintf(place, sizeof place, "at level %lld ", (long long)level + 1);
+    int used = snprintf(what, sizeof what, "%s", place);
+    snprintf(what + used, sizeof what - (size_t)used, format, (long long)a, (long long)b);
+    return refuse(settings, key, what);
+}
+
+/* Gives every setting of the mixture as many levels as it has, and gates with a fixed number of
+ * experts that number; what contradicts is refused. */
+static enum status settle_levels(struct config_moe *moe, const struct yaml_settings *settings)
+{
+    struct config_levels *const shared[] = {&moe->gate, &moe->top_k};
+    static const char *const keys[] = {"model.moe.gate", "model.moe.top_k"};
+    const int64_t n = moe->experts.n;
+    for (int i = 0; i < 2; i++) {
+        if (shared[i]->n > n)
+            return refuse(settings, keys[i],
+                          "has two levels, but model.moe.experts has one: write [groups, experts]");
+        if (shared[i]->n < n)
+            shared[i]->value[1] = shared[i]->value[0];
+        shared[i]->n = n;
+    }
+    if (config_moe_experts(moe) > CONFIG_MAX_EXPERTS)
+        return refuse_level(settings, "model.moe.experts", 1, 0,
+                            "multiplies to %lld experts; at most %lld", config_moe_experts(moe),
+                            CONFIG_MAX_EXPERTS);
+    for (int64_t l = 0; l < n; l++) {
+        const int64_t experts = moe->experts.value[l], top_k = moe->top_k.value[l];
+        const bool is_switch = moe->gate.value[l] == CONFIG_GATE_SWITCH;
+        const bool is_softmax = moe->gate.value[l] == CONFIG_GATE_SOFTMAX;
+        const int64_t fixed = is_switch ? 1 : is_softmax ? experts : top_k;
+        const bool is_given = yaml_settings_find(settings, "model.moe.top_k") != NULL;
+        if (is_given && fixed != top_k)
+            return refuse_level(settings, "model.moe.top_k", n, l,
+                                is_switch ? "is %lld, but gate switch sends a token to %lld expert"
+                                          : "is %lld, but gate softmax sends a token to all %lld",
+                                top_k, fixed);
+        moe->top_k.value[l] = fixed;
+        if (fixed > experts)
+            return refuse_level(settings, "model.moe.top_k", n, l,
+                                "is %lld, but there are only %lld experts (model.moe.experts)",
+                                fixed, experts);
+    }
+    return STATUS_OK;
+}
+
+static enum status check_experts(const struct config_model *model,
+                                 const struct yaml_settings *settings)
 {
     const struct config_moe *moe = &model->moe;
-    char what[160];
-    if (moe->top_k > moe->experts) {
-        snprintf(what, sizeof what, "is %lld, but there are only %lld experts (model.moe.experts)",
-                 (long long)moe->top_k, (long long)moe->experts);
-        return refuse(settings, "model.moe.top_k", what);
-    }
+    if (model->dim % moe->expert.patches != 0)
+        return refuse_level(settings, "model.moe.expert.patches", 1, 0,
+                            "is %lld and must divide model.dim, which is %lld", moe->expert.patches,
+                            model->dim);
+    if (moe->expert.type == CONFIG_EXPERT_LSTM && moe->expert.patches != 1)
+        return refuse(settings, "model.moe.expert.patches", "must be 1 with lstm experts");
+    return STATUS_OK;
+}
+
+/* Without a projection the LSTM's cells are its output. */
+static enum status check_projections(const struct config_model *model,
+                                     const struct yaml_settings *settings)
+{
+    static const char format[] = "is %lld, but must be model.dim, %lld, without a projection";
+    if (!model->encoder.projection && model->encoder.hidden != model->dim)
+        return refuse_level(settings, "model.encoder.hidden", 1, 0, format, model->encoder.hidden,
+                            model->dim);
+    if (!model->decoder.projection && model->decoder.hidden != model->dim)
+        return refuse_level(settings, "model.decoder.hidden", 1, 0, format, model->decoder.hidden,
+                            model->dim);
+    return STATUS_OK;
+}
+
+static enum status check_model(struct config_model *model, const struct yaml_settings *settings)
+{
+    const struct config_moe *moe = &model->moe;
+    enum status status = settle_levels(&model->moe, settings);
+    if (status == STATUS_OK)
+        status = check_experts(model, settings);
+    if (status == STATUS_OK)
+        status = check_projections(model, settings);
+    if (status < 0)
+        return status;
     const bool ties_one = model->tie != 0 && (model->tie & (model->tie - 1)) == 0;
     if (ties_one)
         return refuse(settings, "model.tie",
                       "names one matrix; to tie takes two or three, and [] ties none");
-    const enum status status =
-        check_places(settings, moe->after.encoder, model->encoder.layers, "encoder");
+    status = check_places(settings, moe->after.encoder, model->encoder.layers, "encoder");
     if (status < 0)
         return status;
     return check_places(settings, moe->after.decoder, model->decoder.layers, "decoder");
@@ -148,7 +225,8 @@ static enum status check_training(const struct config_train *train,
     return STATUS_OK;
 }
 
-static enum status check(const struct config *config, const struct yaml_settings *settings)
+/* Refuses what contradicts, and settles what follows from other settings. */
+static enum status check(struct config *config, const struct yaml_settings *settings)
 {
     enum status status = check_data(&config->data, settings);
     if (status == STATUS_OK)

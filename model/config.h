@@ -18,6 +18,8 @@ enum {
     CONFIG_TEXT_BYTES = 256, /* of a text, with its ending */
     CONFIG_PATH_BYTES = 4096,
     CONFIG_MAX_PATHS = 2,
+    CONFIG_MAX_LEVELS = 2,
+    CONFIG_MAX_EXPERTS = 131072, /* of a mixture, in total */
     CONFIG_MAX_LAYERS = 16
 };
 
@@ -30,13 +32,24 @@ enum config_normalize {
     CONFIG_NORMALIZE_NFKC_CF,
     CONFIG_NORMALIZE_IDENTITY
 };
-enum config_model_type { CONFIG_MODEL_GNMT };
+enum config_model_type { CONFIG_MODEL_GNMT, CONFIG_MODEL_LM };
 enum config_bidirectional { CONFIG_BIDIRECTIONAL_FIRST, CONFIG_BIDIRECTIONAL_NONE };
-enum config_attention { CONFIG_ATTENTION_FACTORED_TANH };
-enum config_gate { CONFIG_GATE_NOISY_TOP_K };
-enum config_expert { CONFIG_EXPERT_RELU };
+enum config_attention { CONFIG_ATTENTION_FACTORED_TANH, CONFIG_ATTENTION_ADDITIVE };
+enum config_gate {
+    CONFIG_GATE_SOFTMAX,
+    CONFIG_GATE_NOISY_TOP_K,
+    CONFIG_GATE_SWITCH,
+    CONFIG_GATE_BALANCED
+};
+enum config_expert {
+    CONFIG_EXPERT_RELU,
+    CONFIG_EXPERT_LINEAR,
+    CONFIG_EXPERT_CUBIC,
+    CONFIG_EXPERT_LSTM
+};
 enum config_moe_output { CONFIG_MOE_OUTPUT_SIGMOID, CONFIG_MOE_OUTPUT_NONE };
 enum config_optimizer { CONFIG_OPTIMIZER_ADAM };
+enum config_expert_optimizer { CONFIG_EXPERT_OPTIMIZER_SAME, CONFIG_EXPERT_OPTIMIZER_FACTORED };
 enum config_decay { CONFIG_DECAY_INV_SQRT, CONFIG_DECAY_LINEAR, CONFIG_DECAY_NONE };
 enum config_device { CONFIG_DEVICE_AUTO, CONFIG_DEVICE_CPU, CONFIG_DEVICE_REF };
 enum config_metric { CONFIG_METRIC_BLEU, CONFIG_METRIC_PERPLEXITY };
@@ -47,6 +60,13 @@ enum config_tie { CONFIG_TIE_SOURCE = 1, CONFIG_TIE_TARGET = 2, CONFIG_TIE_SOFTM
 struct config_paths {
     int64_t n;
     char path[CONFIG_MAX_PATHS][CONFIG_PATH_BYTES];
+};
+
+/* A setting of a mixture's levels: one of a flat mixture; the groups' and then, within a group, the
+ * experts' of a hierarchical one. All of a mixture's settings have the same n once checked. */
+struct config_levels {
+    int64_t n; /* 1..CONFIG_MAX_LEVELS */
+    int64_t value[CONFIG_MAX_LEVELS];
 };
 
 /* Layers with something behind them; layer n of a stack is entry n, from 1. */
@@ -72,17 +92,20 @@ struct config_data {
 };
 
 struct config_moe {
-    struct config_places after; /* LSTM layers that a MoE layer follows */
-    enum config_gate gate;
-    int64_t experts; /* E */
-    int64_t top_k;   /* K, at most E */
+    struct config_places after;   /* LSTM layers that a MoE layer follows */
+    struct config_levels gate;    /* enum config_gate */
+    struct config_levels experts; /* their product is the number of experts */
+    struct config_levels top_k;   /* each at most experts; 1 for switch, experts for softmax */
+    double noise;                 /* scale of the gates' noise in training; 0 = none */
     struct {
         enum config_expert type;
-        int64_t hidden; /* F */
+        int64_t hidden;  /* F */
+        int64_t patches; /* of the input, each read by the same filters; divides dim */
     } expert;
     enum config_moe_output output;
     double importance_weight; /* Shazeer et al. 2017, eq. 7 */
     double load_weight;       /* eq. 11 */
+    double threshold_weight;  /* eq. 20 */
 };
 
 struct config_model {
@@ -92,12 +115,15 @@ struct config_model {
     unsigned tie; /* bits of enum config_tie */
     struct {
         int64_t layers;
-        int64_t hidden; /* H */
+        int64_t hidden;  /* H */
+        bool projection; /* of the cells to dim; without, hidden is dim */
         enum config_bidirectional bidirectional;
     } encoder;
     struct {
         int64_t layers;
-        int64_t hidden; /* H */
+        int64_t hidden;     /* H */
+        bool projection;    /* as in the encoder */
+        bool input_feeding; /* layer 1 also reads the last step's context */
         enum config_attention attention;
         int64_t attention_dim; /* 0 = dim; see config_attention_dim() */
     } decoder;
@@ -112,13 +138,15 @@ struct config_train {
         enum config_optimizer name;
         double lr; /* highest learning rate */
         double beta1, beta2, epsilon;
-        double clip; /* largest norm of the gradient; 0 = off */
+        double clip;                          /* largest norm of the gradient; 0 = off */
+        enum config_expert_optimizer experts; /* how experts' matrices are updated */
     } optimizer;
     struct {
         int64_t warmup; /* steps from 0 up to lr */
         int64_t hold;   /* steps at lr after those */
         enum config_decay decay;
     } schedule;
+    bool recompute_experts; /* their hidden units again in the backward pass, not kept */
     double label_smoothing;
     double average; /* decay of the moving average of the weights; 0 = off */
     int64_t seed;
@@ -195,6 +223,12 @@ enum status config_describe(struct buffer *text) STATUS_CHECKED;
  * trained one ("runs/enfr"). */
 enum status config_model_difference(const struct config *trained, const struct config *wanted,
                                     const char *what) STATUS_CHECKED;
+
+/* How many experts a mixture has, whatever its levels. */
+static inline int64_t config_moe_experts(const struct config_moe *moe)
+{
+    return moe->experts.value[0] * (moe->experts.n == 2 ? moe->experts.value[1] : 1);
+}
 
 /* Width of the attention's hidden layer. */
 static inline int64_t config_attention_dim(const struct config_model *model)

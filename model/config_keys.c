@@ -10,6 +10,7 @@
 #define FLOAT(member) CONFIG_TYPE_FLOAT, FIELD(member)
 #define BOOL(member)  CONFIG_TYPE_BOOL, FIELD(member)
 #define WORD(member)  CONFIG_TYPE_WORD, FIELD(member)
+#define LEVELS(member) CONFIG_TYPE_LEVELS, FIELD(member)
 #define MODEL         CONFIG_KEY_MODEL
 #define MACHINE       CONFIG_KEY_MACHINE
 #define RELATIVE      (CONFIG_KEY_MACHINE | CONFIG_KEY_RELATIVE)
@@ -19,14 +20,15 @@
 static const char *const subword_types[] = {"unigram", "bpe", NULL};
 static const char *const normalizations[] = {"nmt_nfkc", "nfkc",     "nmt_nfkc_cf",
                                              "nfkc_cf",  "identity", NULL};
-static const char *const model_types[] = {"gnmt", NULL};
+static const char *const model_types[] = {"gnmt", "lm", NULL};
 static const char *const ties[] = {"source", "target", "softmax", NULL};
 static const char *const bidirectionals[] = {"first", "none", NULL};
-static const char *const attentions[] = {"factored_tanh", NULL};
-static const char *const gates[] = {"noisy_top_k", NULL};
-static const char *const experts[] = {"relu", NULL};
+static const char *const attentions[] = {"factored_tanh", "additive", NULL};
+static const char *const gates[] = {"softmax", "noisy_top_k", "switch", "balanced", NULL};
+static const char *const experts[] = {"relu", "linear", "cubic", "lstm", NULL};
 static const char *const moe_outputs[] = {"sigmoid", "none", NULL};
 static const char *const optimizers[] = {"adam", NULL};
+static const char *const expert_optimizers[] = {"same", "factored", NULL};
 static const char *const decays[] = {"inv_sqrt", "linear", "none", NULL};
 static const char *const devices[] = {"auto", "cpu", "ref", NULL};
 static const char *const metrics[] = {"bleu", "perplexity", NULL};
@@ -53,20 +55,26 @@ const struct config_key config_keys[] = {
     {"model.tie", CONFIG_TYPE_SET, FIELD(model.tie), "[source, target, softmax]", 0, 0, MODEL, ties, "embeddings that are one matrix; []: each its own"},
     {"model.encoder.layers", INT(model.encoder.layers), "3", 1, CONFIG_MAX_LAYERS, MODEL, NULL, "LSTM layers"},
     {"model.encoder.hidden", INT(model.encoder.hidden), "512", 1, 65536, MODEL, NULL, "cells of an LSTM layer"},
+    {"model.encoder.projection", BOOL(model.encoder.projection), "true", 0, 0, MODEL, NULL, "project the cells to model.dim; false: hidden must be model.dim"},
     {"model.encoder.bidirectional", WORD(model.encoder.bidirectional), "first", 0, 0, MODEL, bidirectionals, "layers that also read backwards"},
     {"model.decoder.layers", INT(model.decoder.layers), "2", 1, CONFIG_MAX_LAYERS, MODEL, NULL, "LSTM layers"},
     {"model.decoder.hidden", INT(model.decoder.hidden), "512", 1, 65536, MODEL, NULL, "cells of an LSTM layer"},
+    {"model.decoder.projection", BOOL(model.decoder.projection), "true", 0, 0, MODEL, NULL, "project the cells to model.dim; false: hidden must be model.dim"},
+    {"model.decoder.input_feeding", BOOL(model.decoder.input_feeding), "false", 0, 0, MODEL, NULL, "layer 1 also reads the context of the step before, as in GNMT; slower to train"},
     {"model.decoder.attention", WORD(model.decoder.attention), "factored_tanh", 0, 0, MODEL, attentions, "attention function"},
     {"model.decoder.attention_dim", INT(model.decoder.attention_dim), "0", 0, 65536, MODEL, NULL, "width of the attention's hidden layer; 0: model.dim"},
     {"model.moe.after", CONFIG_TYPE_PLACES, FIELD(model.moe.after), "[encoder.2, decoder.1]", 0, 0, MODEL, NULL, "LSTM layers, from 1, that a mixture of experts follows; []: none"},
-    {"model.moe.gate", WORD(model.moe.gate), "noisy_top_k", 0, 0, MODEL, gates, "how experts are chosen"},
-    {"model.moe.experts", INT(model.moe.experts), "16", 1, 131072, MODEL, NULL, "experts of a mixture, in total"},
-    {"model.moe.top_k", INT(model.moe.top_k), "2", 1, 131072, MODEL, NULL, "experts a token is sent to"},
+    {"model.moe.gate", LEVELS(model.moe.gate), "noisy_top_k", 0, 0, MODEL, gates, "how experts are chosen; [a, b]: of the groups, then within a group"},
+    {"model.moe.experts", LEVELS(model.moe.experts), "16", 1, CONFIG_MAX_EXPERTS, MODEL, NULL, "experts of a mixture; [a, b]: a groups of b"},
+    {"model.moe.top_k", LEVELS(model.moe.top_k), "2", 1, CONFIG_MAX_EXPERTS, MODEL, NULL, "experts a token is sent to (balanced: on average); switch has 1, softmax all; [a, b]: groups, then experts in each"},
+    {"model.moe.noise", FLOAT(model.moe.noise), "1.0", 0, 100, 0, NULL, "scale of the gates' noise in training; 0: none"},
     {"model.moe.expert.type", WORD(model.moe.expert.type), "relu", 0, 0, MODEL, experts, "what an expert is"},
     {"model.moe.expert.hidden", INT(model.moe.expert.hidden), "1024", 1, 1048576, MODEL, NULL, "hidden units of an expert"},
+    {"model.moe.expert.patches", INT(model.moe.expert.patches), "1", 1, 65536, MODEL, NULL, "parts of a token that the same hidden units read and add up; divides model.dim"},
     {"model.moe.output", WORD(model.moe.output), "sigmoid", 0, 0, MODEL, moe_outputs, "function on the mixture's output"},
     {"model.moe.importance_weight", FLOAT(model.moe.importance_weight), "0.01", 0, 1000, 0, NULL, "weight of the loss that evens out gate values"},
     {"model.moe.load_weight", FLOAT(model.moe.load_weight), "0.01", 0, 1000, 0, NULL, "weight of the loss that evens out tokens an expert"},
+    {"model.moe.threshold_weight", FLOAT(model.moe.threshold_weight), "0.01", 0, 1000, 0, NULL, "weight of the loss that teaches the balanced gate its thresholds"},
 
     {"train.batch_tokens", INT(train.batch_tokens), "2048", 1, 16777216, 0, NULL, "pieces of a batch on its longer side, padding included"},
     {"train.accumulate", INT(train.accumulate), "1", 1, 10000, 0, NULL, "batches of an update"},
@@ -77,6 +85,8 @@ const struct config_key config_keys[] = {
     {"train.optimizer.beta2", FLOAT(train.optimizer.beta2), "0.98", 0, 1, BELOW, NULL, "decay of Adam's second moment"},
     {"train.optimizer.epsilon", FLOAT(train.optimizer.epsilon), "1.0e-8", 0, 1, ABOVE, NULL, "Adam's guard against division by zero"},
     {"train.optimizer.clip", FLOAT(train.optimizer.clip), "5.0", 0, 1e9, 0, NULL, "largest norm of the gradient; 0: off"},
+    {"train.optimizer.experts", WORD(train.optimizer.experts), "same", 0, 0, 0, expert_optimizers, "for experts: the same, or factored second moments without a first, in a fraction of the memory"},
+    {"train.recompute_experts", BOOL(train.recompute_experts), "false", 0, 0, 0, NULL, "compute hidden units of experts again in the backward pass: less memory, more time"},
     {"train.schedule.warmup", INT(train.schedule.warmup), "2000", 0, 1e9, 0, NULL, "steps in which the learning rate rises"},
     {"train.schedule.hold", INT(train.schedule.hold), "8000", 0, 1e9, 0, NULL, "steps after those in which it stays"},
     {"train.schedule.decay", WORD(train.schedule.decay), "inv_sqrt", 0, 0, 0, decays, "how it falls after those"},

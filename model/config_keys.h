@@ -8,15 +8,16 @@
 #include "model/yaml_settings.h"
 
 enum config_type {
-    CONFIG_TYPE_INT,   /* int64_t */
-    CONFIG_TYPE_FLOAT, /* double, finite */
-    CONFIG_TYPE_BOOL,  /* bool */
-    CONFIG_TYPE_WORD,  /* an enum: index into words */
-    CONFIG_TYPE_SET,   /* unsigned: bit i for words[i] */
-    CONFIG_TYPE_TEXT,  /* char [CONFIG_TEXT_BYTES] */
-    CONFIG_TYPE_PATH,  /* char [CONFIG_PATH_BYTES] */
-    CONFIG_TYPE_PATHS, /* struct config_paths, none or two */
-    CONFIG_TYPE_PLACES /* struct config_places */
+    CONFIG_TYPE_INT,    /* int64_t */
+    CONFIG_TYPE_FLOAT,  /* double, finite */
+    CONFIG_TYPE_BOOL,   /* bool */
+    CONFIG_TYPE_WORD,   /* an enum: index into words */
+    CONFIG_TYPE_SET,    /* unsigned: bit i for words[i] */
+    CONFIG_TYPE_TEXT,   /* char [CONFIG_TEXT_BYTES] */
+    CONFIG_TYPE_PATH,   /* char [CONFIG_PATH_BYTES] */
+    CONFIG_TYPE_PATHS,  /* struct config_paths, none or two */
+    CONFIG_TYPE_PLACES, /* struct config_places */
+    CONFIG_TYPE_LEVELS  /* struct config_levels: a number or word, or a list of two */
 };
 
 enum {
@@ -34,7 +35,8 @@ struct config_key {
     const char *initial; /* default: "a" or "[a, b]", words without spaces */
     double minimum, maximum;
     unsigned flags;
-    const char *const *words; /* NULL-terminated; of CONFIG_TYPE_WORD and _SET */
+    const char *const
+        *words; /* NULL-terminated; of CONFIG_TYPE_WORD, _SET and, for words, _LEVELS */
     const char *help;
 };
 

@@ -151,6 +151,30 @@ static bool parse_paths(const struct yaml_entry *entry, const char *directory,
     return true;
 }
 
+/* One level's word or number. */
+static bool parse_level(const char *text, const struct config_key *key, int64_t *value)
+{
+    unsigned index = 0;
+    if (!key->words)
+        return parse_int(text, value) && is_in_range(key, (double)*value);
+    if (!parse_word(text, key->words, &index))
+        return false;
+    *value = index;
+    return true;
+}
+
+static bool parse_levels(const struct yaml_entry *entry, const struct config_key *key,
+                         struct config_levels *levels)
+{
+    if (entry->n_values < 1 || entry->n_values > CONFIG_MAX_LEVELS)
+        return false;
+    levels->n = (int64_t)entry->n_values;
+    for (size_t i = 0; i < entry->n_values; i++)
+        if (!parse_level(entry->value[i], key, &levels->value[i]))
+            return false;
+    return true;
+}
+
 static bool parse_into(void *field, const struct config_key *key, const struct yaml_entry *entry,
                        const char *directory)
 {
@@ -175,6 +199,8 @@ static bool parse_into(void *field, const struct config_key *key, const struct y
         return parse_paths(entry, base, field);
     case CONFIG_TYPE_PLACES:
         return parse_places(entry, field);
+    case CONFIG_TYPE_LEVELS:
+        return parse_levels(entry, key, field);
     }
     return false;
 }
@@ -189,6 +215,7 @@ union field {
     char path[CONFIG_PATH_BYTES];
     struct config_paths paths;
     struct config_places places;
+    struct config_levels levels;
 };
 
 static size_t field_bytes(enum config_type type)
@@ -211,13 +238,19 @@ static size_t field_bytes(enum config_type type)
         return sizeof(struct config_paths);
     case CONFIG_TYPE_PLACES:
         return sizeof(struct config_places);
+    case CONFIG_TYPE_LEVELS:
+        return sizeof(struct config_levels);
     }
     return 0;
 }
 
-static bool is_list_type(enum config_type type)
+/* A value, a list, or for levels either. */
+static bool is_wanted_kind(enum yaml_kind kind, enum config_type type)
 {
-    return type == CONFIG_TYPE_SET || type == CONFIG_TYPE_PATHS || type == CONFIG_TYPE_PLACES;
+    const bool is_list = type == CONFIG_TYPE_SET || type == CONFIG_TYPE_PATHS ||
+                         type == CONFIG_TYPE_PLACES || type == CONFIG_TYPE_LEVELS;
+    const bool is_value = !is_list || type == CONFIG_TYPE_LEVELS;
+    return (kind == YAML_LIST && is_list) || (kind == YAML_VALUE && is_value);
 }
 
 /* What the entry gave, for a message: 'abc', [a, b] or "a section". */
@@ -242,8 +275,7 @@ enum status config_value_set(struct config *config, const struct config_key *key
 {
     union field field;
     memset(&field, 0, sizeof field);
-    const enum yaml_kind wanted = is_list_type(key->type) ? YAML_LIST : YAML_VALUE;
-    if (entry->kind == wanted && parse_into(&field, key, entry, directory)) {
+    if (is_wanted_kind(entry->kind, key->type) && parse_into(&field, key, entry, directory)) {
         memcpy((char *)config + key->offset, &field, field_bytes(key->type));
         return STATUS_OK;
     }
@@ -385,6 +417,18 @@ static enum status write_places(const struct config_places *places, struct buffe
     return status < 0 ? status : buffer_append_string(text, "]");
 }
 
+static enum status write_levels(const struct config_levels *levels, const struct config_key *key,
+                                struct buffer *text)
+{
+    enum status status = buffer_append_string(text, levels->n > 1 ? "[" : "");
+    for (int64_t i = 0; i < levels->n && status == STATUS_OK; i++) {
+        const char *separator = i ? ", " : "";
+        status = key->words ? buffer_printf(text, "%s%s", separator, key->words[levels->value[i]])
+                            : buffer_printf(text, "%s%lld", separator, (long long)levels->value[i]);
+    }
+    return status < 0 || levels->n == 1 ? status : buffer_append_string(text, "]");
+}
+
 enum status config_value_write(const struct config *config, const struct config_key *key,
                                bool absolute, struct buffer *text)
 {
@@ -409,6 +453,8 @@ enum status config_value_write(const struct config *config, const struct config_
         return write_paths(field, is_absolute, text);
     case CONFIG_TYPE_PLACES:
         return write_places(field, text);
+    case CONFIG_TYPE_LEVELS:
+        return write_levels(field, key, text);
     }
     return STATUS_OK;
 }
@@ -457,6 +503,13 @@ enum status config_value_allowed(const struct config_key *key, struct buffer *te
     case CONFIG_TYPE_PLACES:
         return buffer_printf(text, "a list of layers from encoder.1 and decoder.1 to %d, each once",
                              CONFIG_MAX_LAYERS);
+    case CONFIG_TYPE_LEVELS:
+        if (key->words)
+            status = list_words(key->words, text);
+        else
+            status =
+                buffer_printf(text, "a whole number from %.0f to %.0f", key->minimum, key->maximum);
+        return status < 0 ? status : buffer_append_string(text, ", or two of them for two levels");
     }
     return status;
 }

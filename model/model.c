@@ -13,8 +13,8 @@ static int32_t name_of(int32_t sentence, int64_t position)
 
 static struct moe_config moe_config_of(const struct config_moe *moe)
 {
-    return (struct moe_config){.n_experts = moe->experts,
-                               .top_k = moe->top_k,
+    return (struct moe_config){.n_experts = config_moe_experts(moe),
+                               .top_k = moe->top_k.value[0],
                                .hidden = moe->expert.hidden,
                                .has_sigmoid = moe->output == CONFIG_MOE_OUTPUT_SIGMOID,
                                .importance_weight = moe->importance_weight,

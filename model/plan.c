@@ -20,9 +20,9 @@ static struct cost moe_cost(const struct config_moe *moe, int64_t dim)
 {
     const int64_t expert = 2 * dim * moe->expert.hidden;
     return (struct cost){
-        .parameters = 2 * dim * moe->experts + moe->experts * (expert + moe->expert.hidden + dim),
-        .multiply_adds = (double)(2 * dim * moe->experts + moe->top_k * expert),
-        .activations = 4 * moe->experts + moe->top_k * (2 * dim + moe->expert.hidden) + 4 * dim};
+        .parameters = 2 * dim * config_moe_experts(moe) + config_moe_experts(moe) * (expert + moe->expert.hidden + dim),
+        .multiply_adds = (double)(2 * dim * config_moe_experts(moe) + moe->top_k.value[0] * expert),
+        .activations = 4 * config_moe_experts(moe) + moe->top_k.value[0] * (2 * dim + moe->expert.hidden) + 4 * dim};
 }
 
 static void add(struct cost *total, struct cost part, int64_t times)
@@ -88,7 +88,7 @@ struct plan plan_make(const struct config *config)
     return (struct plan){
         .parameters = all,
         .parameters_words = words,
-        .parameters_experts = n_moe * (moe.parameters - 2 * dim * model->moe.experts),
+        .parameters_experts = n_moe * (moe.parameters - 2 * dim * config_moe_experts(&model->moe)),
         .encoder_multiply_adds = encoder.multiply_adds,
         .decoder_multiply_adds = decoder.multiply_adds,
         .softmax_multiply_adds = (double)(n_words * dim),

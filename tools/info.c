@@ -70,11 +70,11 @@ static void print_summary(const struct safetensors *file, const char *path,
     for (int64_t l = 1; l <= model->encoder.layers; l++)
         if (model->moe.after.encoder[l])
             printf("mixture: after encoder.%" PRId64 ", %" PRId64 " experts, top %" PRId64 "\n", l,
-                   model->moe.experts, model->moe.top_k);
+                   config_moe_experts(&model->moe), model->moe.top_k.value[0]);
     for (int64_t l = 1; l <= model->decoder.layers; l++)
         if (model->moe.after.decoder[l])
             printf("mixture: after decoder.%" PRId64 ", %" PRId64 " experts, top %" PRId64 "\n", l,
-                   model->moe.experts, model->moe.top_k);
+                   config_moe_experts(&model->moe), model->moe.top_k.value[0]);
 }
 
 static enum status print_config(const struct config *config)
