@@ -61,7 +61,14 @@ struct weight {
 /* The gate's noise never gets narrower: gradients divide by its width. */
 #define GATE_MIN_STDDEV 1e-10
 
-enum activation { ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_TANH, ACTIVATION_SIGMOID };
+/* Products take all but ACTIVATION_CUBE, x^3, which is for activate() alone. */
+enum activation {
+    ACTIVATION_NONE,
+    ACTIVATION_RELU,
+    ACTIVATION_TANH,
+    ACTIVATION_SIGMOID,
+    ACTIVATION_CUBE
+};
 
 /* Which forms of a weight weight_pack() prepares. */
 enum { PACK_PLAIN = 1, PACK_TRANSPOSED = 2 };
@@ -92,6 +99,25 @@ struct lstm_gradients {
     struct tensor recurrent;  /* [P, 4H] */
     struct tensor projection; /* [H, P] */
     struct tensor bias;       /* [4H] */
+};
+
+/* One gate's scores and choices: N tokens, E experts, C choices. In the second level of a hierarchy
+ * G gates stand side by side: tokens groups[g] .. groups[g+1]-1 are gate g's, and vectors over
+ * experts are [G*E]. Equations of Shazeer et al. 2017. */
+struct gating {
+    struct tensor clean;   /* [N, E] x W_g */
+    struct tensor raw;     /* [N, E] x W_noise; absent: the noise is uniform, or there is none */
+    struct tensor stddev;  /* [N, E] noise * softplus(raw); absent as raw is */
+    struct tensor noisy;   /* [N, E] with the noise; clean where there is none */
+    struct tensor top;     /* [N, K+1] largest of noisy, sorted; [N, K] for K = E or no noise */
+    struct tensor order;   /* [N, K+1] i32 their experts */
+    struct tensor weights; /* [N, K], or [C] with starts: of the choices, token by token */
+    struct tensor experts; /* same shape, i32: 0..E-1, within the token's group */
+    struct tensor starts;  /* [N+1] i32 where each token's choices start; absent: K each */
+    struct tensor groups;  /* [G+1] i32 ascending, from 0 to N; absent: one group */
+    struct tensor scale;   /* [N] the token's weight in the level above; absent: 1 */
+    double noise;          /* scale of the noise: of the normal's softplus(raw), or the uniform's
+                              width; 0: none was drawn */
 };
 
 /* Adam's settings for one step (Kingma and Ba 2015, with bias correction). */
@@ -211,35 +237,67 @@ struct backend_ops {
     /* d_x from y = softmax(x) and d_y; d_x may be d_y. */
     void (*softmax_backward)(B, OUT d_x, IN y, IN d_y);
 
-    /* -- mixture of experts; equations of Shazeer et al. 2017 -- */
+    /* -- mixture of experts: choosing; groups, starts: see struct gating; NULL: absent -- */
 
-    /* Eq. 4: noisy [N, E] = clean + normal * softplus(raw). Element (n, e) takes its normal from
-     * philox(key, rows[n], e / 4), word pairs (0, 1) and (2, 3). rows as in dropout. Outputs
-     * stddev [N, E] = softplus(raw), too; neither width goes below GATE_MIN_STDDEV. */
-    void (*gate_noise)(B, OUT noisy, OUT stddev, IN clean, IN raw, struct random_key key, IN rows);
-    /* Eqs. 6, 8-10: importance [E] = sums of weights [N, K] by experts [N, K];
-     * load [E] = sum over n of Phi((clean - threshold) / stddev), where the threshold of (n, e) is
-     * the K-th largest of noisy[n] without e; top [N, K+1] holds noisy's largest, sorted. For K = E
-     * top is [N, K] and every element counts 1. clean NULL (no noise): load counts choices. */
-    void (*gate_load)(B, OUT importance, OUT load, IN weights, IN experts, IN top, IN clean,
-                      IN noisy, IN stddev);
+    /* noisy and stddev of a gating. Normal noise (eq. 4): clean + normal * stddev, stddev = noise *
+     * softplus(raw), never below GATE_MIN_STDDEV; element (n, e) takes its normal from philox(key,
+     * names[n], g * ceil(E / 4) + e / 4), word pairs (0, 1) and (2, 3). Uniform noise: clean +
+     * noise * random_unit(word e % 4). names [N] i32 as rows in dropout. */
+    void (*gate_noise)(B, const struct gating *gating, struct random_key key, IN names);
+    /* weights = p [N, E] at experts; is_normalized: divided by each token's sum (eq. 16). */
+    void (*choice_weights)(B, OUT weights, IN p, IN experts, IN starts, bool is_normalized);
+    /* d_p [N, E] = from d_weights; 0 where nothing was chosen. */
+    void (*choice_weights_backward)(B, OUT d_p, IN d_weights, IN weights, IN p, IN experts,
+                                    IN starts, bool is_normalized);
+    /* Eq. 18: mask [N, E] i32 = 1 for the m largest p [N, E] of each column in each group of n
+     * rows, m = K n / E rounded to the nearest, in 1..n; ties go to the lower row. */
+    void (*balanced_mask)(B, OUT mask, IN p, IN groups, int64_t k);
+    /* Eq. 19: mask = p > exp(log_threshold [G*E]). */
+    void (*threshold_mask)(B, OUT mask, IN p, IN log_threshold, IN groups);
+    /* Eq. 20 with T = exp(log_threshold): loss [1] = coefficient * sum over n and e of
+     * (threshold_mask - mask) (p - T), both masks held fixed; d_p += and d_log_threshold +=. */
+    void (*threshold_loss)(B, OUT loss, OUT d_p, OUT d_log_threshold, IN p, IN mask,
+                           IN log_threshold, IN groups, double coefficient);
+    /* starts [N+1] i32 of the choices that mask [N, E] i32 marks, and their experts [C]. */
+    void (*mask_starts)(B, OUT starts, IN mask);
+    void (*mask_experts)(B, OUT experts, IN mask, IN starts);
+    /* Sorts the choices by expert, stable: rows [C] i32 holds the token of each place, place [C]
+     * i32 where each choice went, offsets [G*E+1] i32 where each expert starts. experts [N, K] or
+     * [C]. */
+    void (*dispatch)(B, OUT rows, OUT place, OUT offsets, IN experts, IN starts, IN groups);
+    /* y [N, D] = sum over a token's choices c of weights[c] * x [C, D] at place[c]; weights NULL:
+     * 1. */
+    void (*combine)(B, OUT y, IN x, IN weights, IN place, IN starts);
+    /* d_x [C, D] at place[c] = weights[c] * d_y[n]; d_weights[c] = d_y[n] . x[place[c]]. */
+    void (*combine_backward)(B, OUT d_x, OUT d_weights, IN x, IN weights, IN place, IN starts,
+                             IN d_y);
+
+    /* -- mixture of experts: balance -- */
+
+    /* Eqs. 6 and 13: importance [G*E] = sums of scale * weight by expert. */
+    void (*gate_importance)(B, OUT importance, const struct gating *gating);
+    /* d_weights += and, unless NULL, d_scale [N] +=. */
+    void (*gate_importance_backward)(B, OUT d_weights, OUT d_scale, IN d_importance,
+                                     const struct gating *gating);
+    /* Eqs. 8-10: load [G*E] = sum over tokens of the chance that fresh noise on e alone would lift
+     * it among the K largest: Phi((clean - t) / stddev), for uniform noise clip((clean + noise - t)
+     * / noise, 0, 1), where t is the K-th largest of noisy without e. Without noise, and for K = E,
+     * tokens are counted. */
+    void (*gate_load)(B, OUT load, const struct gating *gating);
+    /* d_clean [N, E] = and d_raw [N, E] = (NULL where raw is absent) from d_weights [N, K] through
+     * the softmax over the K kept values of noisy (NULL: none) and from d_load [G*E] through clean,
+     * stddev and thresholds (NULL: none). */
+    void (*gate_backward)(B, OUT d_clean, OUT d_raw, IN d_weights, IN d_load,
+                          const struct gating *gating);
+    /* Eq. 14: load [G*E] = primary [G] at g * secondary [G*E] / tokens of group g; 0 for a group
+     * without tokens. */
+    void (*join_load)(B, OUT load, IN primary, IN secondary, IN groups);
+    /* d_primary = and d_secondary =. */
+    void (*join_load_backward)(B, OUT d_primary, OUT d_secondary, IN d_load, IN primary,
+                               IN secondary, IN groups);
     /* v [E] to loss [1] = coefficient * CV(v)^2 with the population variance, and d_v [E] (eqs. 7
      * and 11); all zero where the mean of v is 0. */
     void (*balance_loss)(B, OUT loss, OUT d_v, IN v, double coefficient);
-    /* Gradients of the gate. d_weights [N, K] inout: += d_importance at each expert; then through
-     * the softmax over the kept K to noisy, and the load's to clean, stddev and the thresholds:
-     * d_clean [N, E] and d_raw [N, E] (NULL without noise) overwrite. K+1-th indices in order
-     * [N, K+1] i32 (or [N, K] for K = E), as top. raw as in gate_noise. */
-    void (*gate_backward)(B, OUT d_clean, OUT d_raw, OUT d_weights, IN d_importance, IN d_load,
-                          IN weights, IN order, IN top, IN clean, IN noisy, IN stddev, IN raw);
-    /* Sorts the N*K choices by expert, stable: order [N*K] i32 holds choice numbers n*K + k by
-     * expert, place [N, K] i32 is its inverse, offsets [E+1] i32 where each expert starts. */
-    void (*dispatch)(B, OUT order, OUT place, OUT offsets, IN experts);
-    /* y [N, D] = sum over k of weights [N, K] * x [N*K, D] at place[n, k]; weights NULL: 1. */
-    void (*combine)(B, OUT y, IN x, IN weights, IN place);
-    /* d_x [N*K, D] at place[n, k] = weights[n, k] * d_y[n]; d_weights [N, K] = d_y[n] . x[place].
-     * */
-    void (*combine_backward)(B, OUT d_x, OUT d_weights, IN x, IN weights, IN place, IN d_y);
 
     /* -- training -- */
 

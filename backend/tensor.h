@@ -21,6 +21,12 @@ struct tensor {
 
 size_t dtype_size(enum dtype dtype);
 
+/* NULL for an absent tensor, as operations with optional arguments want it. */
+static inline const struct tensor *tensor_or_null(const struct tensor *tensor)
+{
+    return tensor->rank ? tensor : NULL;
+}
+
 /* Takes a tensor from an arena; its content is undefined. */
 struct tensor tensor_1d(struct arena *arena, enum dtype dtype, int64_t d0);
 struct tensor tensor_2d(struct arena *arena, enum dtype dtype, int64_t d0, int64_t d1);

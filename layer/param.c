@@ -74,6 +74,8 @@ static double start_value(const struct param *param, uint64_t seed, uint32_t str
 {
     if (param->start == PARAM_ZERO)
         return 0;
+    if (param->start == PARAM_CONSTANT)
+        return param->bound;
     if (param->start == PARAM_FORGET_GATE) {
         const int64_t n_cells = tensor_count(&param->weight.value) / 4;
         return i / n_cells == 1 ? 1 : 0;

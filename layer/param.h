@@ -13,7 +13,8 @@ enum param_start {
     PARAM_ZERO,
     PARAM_UNIFORM,     /* in -bound .. bound */
     PARAM_FORGET_GATE, /* an LSTM's bias [4H]: 1 for the forget gates, 0 elsewhere */
-    PARAM_NORMAL       /* standard deviation `bound` */
+    PARAM_NORMAL,      /* standard deviation `bound` */
+    PARAM_CONSTANT     /* `bound` everywhere */
 };
 
 struct param {

@@ -12,10 +12,4 @@ struct sequence {
     struct tensor row_names; /* [N] i32: names at rows; absent where rows is */
 };
 
-/* NULL for an absent tensor, as the backend's operations want it. */
-static inline const struct tensor *tensor_or_null(const struct tensor *tensor)
-{
-    return tensor->rank ? tensor : NULL;
-}
-
 #endif

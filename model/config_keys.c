@@ -70,7 +70,7 @@ const struct config_key config_keys[] = {
     {"model.moe.noise", FLOAT(model.moe.noise), "1.0", 0, 100, 0, NULL, "scale of the gates' noise in training; 0: none"},
     {"model.moe.expert.type", WORD(model.moe.expert.type), "relu", 0, 0, MODEL, experts, "what an expert is"},
     {"model.moe.expert.hidden", INT(model.moe.expert.hidden), "1024", 1, 1048576, MODEL, NULL, "hidden units of an expert"},
-    {"model.moe.expert.patches", INT(model.moe.expert.patches), "1", 1, 65536, MODEL, NULL, "parts of a token that the same hidden units read and add up; divides model.dim"},
+    {"model.moe.expert.patches", INT(model.moe.expert.patches), "1", 1, 64, MODEL, NULL, "parts of a token that the same hidden units read and add up; divides model.dim"},
     {"model.moe.output", WORD(model.moe.output), "sigmoid", 0, 0, MODEL, moe_outputs, "function on the mixture's output"},
     {"model.moe.importance_weight", FLOAT(model.moe.importance_weight), "0.01", 0, 1000, 0, NULL, "weight of the loss that evens out gate values"},
     {"model.moe.load_weight", FLOAT(model.moe.load_weight), "0.01", 0, 1000, 0, NULL, "weight of the loss that evens out tokens an expert"},

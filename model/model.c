@@ -11,36 +11,52 @@ static int32_t name_of(int32_t sentence, int64_t position)
     return (int32_t)((uint32_t)sentence * NAMES_A_SENTENCE + (uint32_t)position);
 }
 
-static struct moe_config moe_config_of(const struct config_moe *moe)
+static struct moe_config moe_config_of(const struct config *config)
 {
-    return (struct moe_config){.n_experts = config_moe_experts(moe),
-                               .top_k = moe->top_k.value[0],
-                               .hidden = moe->expert.hidden,
-                               .has_sigmoid = moe->output == CONFIG_MOE_OUTPUT_SIGMOID,
-                               .importance_weight = moe->importance_weight,
-                               .load_weight = moe->load_weight};
+    static const enum gate_kind gates[] = {GATE_SOFTMAX, GATE_NOISY_TOP_K, GATE_SWITCH,
+                                           GATE_BALANCED};
+    static const enum expert_kind experts[] = {EXPERT_RELU, EXPERT_LINEAR, EXPERT_CUBIC,
+                                               EXPERT_LSTM};
+    const struct config_moe *moe = &config->model.moe;
+    struct moe_config mixture = {.n_levels = moe->experts.n,
+                                 .expert = {.kind = experts[moe->expert.type],
+                                            .hidden = moe->expert.hidden,
+                                            .n_patches = moe->expert.patches,
+                                            .is_recomputed = config->train.recompute_experts},
+                                 .has_sigmoid = moe->output == CONFIG_MOE_OUTPUT_SIGMOID,
+                                 .importance_weight = moe->importance_weight,
+                                 .load_weight = moe->load_weight};
+    for (int64_t l = 0; l < mixture.n_levels; l++)
+        mixture.gate[l] = (struct gate_config){.kind = gates[moe->gate.value[l]],
+                                               .n_experts = moe->experts.value[l],
+                                               .top_k = moe->top_k.value[l],
+                                               .noise = moe->noise,
+                                               .threshold_weight = moe->threshold_weight};
+    return mixture;
 }
 
-static struct encoder_config encoder_config_of(const struct config_model *config)
+static struct encoder_config encoder_config_of(const struct config *whole)
 {
+    const struct config_model *config = &whole->model;
     struct encoder_config encoder = {.n_layers = config->encoder.layers,
                                      .dim = config->dim,
                                      .hidden = config->encoder.hidden,
                                      .is_bidirectional = config->encoder.bidirectional ==
                                                          CONFIG_BIDIRECTIONAL_FIRST,
-                                     .moe = moe_config_of(&config->moe)};
+                                     .moe = moe_config_of(whole)};
     for (int64_t l = 0; l < encoder.n_layers; l++)
         encoder.has_moe_after[l] = config->moe.after.encoder[l + 1];
     return encoder;
 }
 
-static struct decoder_config decoder_config_of(const struct config_model *config)
+static struct decoder_config decoder_config_of(const struct config *whole)
 {
+    const struct config_model *config = &whole->model;
     struct decoder_config decoder = {.n_layers = config->decoder.layers,
                                      .dim = config->dim,
                                      .hidden = config->decoder.hidden,
                                      .attention_dim = config_attention_dim(config),
-                                     .moe = moe_config_of(&config->moe)};
+                                     .moe = moe_config_of(whole)};
     for (int64_t l = 0; l < decoder.n_layers; l++)
         decoder.has_moe_after[l] = config->moe.after.decoder[l + 1];
     return decoder;
@@ -85,8 +101,8 @@ enum status model_init(struct model *model, struct backend *backend, const struc
                                         .arena = &model->arena,
                                         .is_training = is_training,
                                         .has_average = is_training && config->train.average > 0};
-    const struct encoder_config encoder = encoder_config_of(&config->model);
-    const struct decoder_config decoder = decoder_config_of(&config->model);
+    const struct encoder_config encoder = encoder_config_of(config);
+    const struct decoder_config decoder = decoder_config_of(config);
     init_tables(model);
     encoder_init(&model->encoder, &model->params, &encoder, &model->source_embedding);
     decoder_init(&model->decoder, &model->params, &decoder, &model->target_embedding,

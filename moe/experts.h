@@ -1,36 +1,55 @@
-/* E feed-forward experts with one ReLU layer each, run on the rows sorted to them.
+/* E feed-forward experts with one hidden layer each, run on the rows sorted to them.
  *
- * y = relu(x W1_e + b1_e) W2_e + b2_e. All experts of a layer lie in one tensor [E, in, out]. */
+ *   E_e(x) = (sum over patches p of act(x_p W1_e + b1_e)) W2_e + b2_e
+ *
+ * where x is cut into P patches of in / P numbers that share W1. One patch and a ReLU is the expert
+ * of Shazeer et al. 2017; the cube over patches is the convolution of Chen et al. 2022, and no
+ * activation the linear expert that they compare it with. All experts of a layer lie in one tensor
+ * [E, in, out]. */
 #ifndef MIXT_MOE_EXPERTS_H
 #define MIXT_MOE_EXPERTS_H
 
 #include "layer/param.h"
 #include "layer/pass.h"
 
+enum { EXPERTS_MAX_PATCHES = 64 };
+
+enum expert_kind { EXPERT_RELU, EXPERT_LINEAR, EXPERT_CUBIC, EXPERT_LSTM };
+
+struct expert_config {
+    enum expert_kind kind;
+    int64_t hidden;     /* F */
+    int64_t n_patches;  /* P, 1..EXPERTS_MAX_PATCHES, divides the input */
+    bool is_recomputed; /* hidden units are computed again in the backward pass, not kept */
+};
+
 struct experts {
-    struct param *up;        /* W1 [E, D, F] */
+    struct expert_config config;
+    struct param *up;        /* W1 [E, in / P, F] */
     struct param *up_bias;   /* [E, F] */
-    struct param *down;      /* W2 [E, F, D] */
-    struct param *down_bias; /* [E, D] */
+    struct param *down;      /* W2 [E, F, out] */
+    struct param *down_bias; /* [E, out] */
 };
 
 struct experts_record {
-    struct tensor x;       /* [M, D] borrowed: rows sorted by expert */
-    struct tensor hidden;  /* [M, F] after the ReLU */
+    struct tensor x;                           /* [M, in] borrowed: rows sorted by expert */
+    struct tensor hidden[EXPERTS_MAX_PATCHES]; /* [M, F] after the activation; absent where they
+                                                  are computed again */
+    struct tensor sum;                         /* [M, F] over the patches; likewise */
     struct tensor offsets; /* [E+1] i32 borrowed: where each expert's rows start */
 };
 
-/* Adds "PREFIX.expert.up", ".up_bias", ".down", ".down_bias"; matrices uniform in +-sqrt(3 / in).
- * */
+/* Adds "PREFIX.up", ".up_bias", ".down", ".down_bias"; matrices uniform in +-sqrt(3 / their
+ * inputs). */
 void experts_init(struct experts *experts, struct param_list *params, const char *prefix,
-                  int64_t n_experts, int64_t dim, int64_t hidden);
+                  int64_t n_experts, int64_t in, int64_t out, const struct expert_config *config);
 
-/* y [M, D] of x [M, D]. */
+/* y [M, out] of x [M, in]. */
 void experts_forward(const struct experts *experts, const struct pass *pass,
                      struct experts_record *record, const struct tensor *y, const struct tensor *x,
                      const struct tensor *offsets);
 
-/* d_x [M, D] from d_y [M, D]. */
+/* d_x [M, in] from d_y [M, out]. */
 void experts_backward(const struct experts *experts, const struct pass *pass,
                       const struct tensor *d_x, const struct experts_record *record,
                       const struct tensor *d_y);

@@ -1,95 +1,229 @@
-/* Noisy top-k gating. */
+/* The four gates. */
 #include "moe/gate.h"
 
-static struct param *add_zero_matrix(struct param_list *params, const char *prefix,
-                                     const char *name, int64_t in, int64_t out)
+#include <math.h>
+
+static struct param *add_matrix(const struct gate *gate, struct param_list *params,
+                                const char *prefix, const char *name, int64_t dim, double bound)
 {
-    return param_add(params, (struct param_spec){.rank = 2, .dim = {in, out}, .forms = PACK_PLAIN},
-                     "%s.gate.%s", prefix, name);
+    const int64_t n_experts = gate->config.n_experts;
+    struct param_spec spec = {.rank = 2, .dim = {dim, n_experts}, .forms = PACK_PLAIN};
+    if (gate->n_groups > 1)
+        spec = (struct param_spec){
+            .rank = 3, .dim = {gate->n_groups, dim, n_experts}, .forms = PACK_PLAIN};
+    spec.start = bound > 0 ? PARAM_UNIFORM : PARAM_ZERO;
+    spec.bound = bound;
+    return param_add(params, spec, "%s.%s", prefix, name);
 }
 
-void gate_init(struct gate *gate, struct param_list *params, const char *prefix, int64_t dim)
+static struct param *add_thresholds(const struct gate *gate, struct param_list *params,
+                                    const char *prefix)
 {
-    gate->weight = add_zero_matrix(params, prefix, "weight", dim, gate->n_experts);
-    gate->noise = add_zero_matrix(params, prefix, "noise", dim, gate->n_experts);
+    const int64_t n_experts = gate->config.n_experts;
+    struct param_spec spec = {
+        .rank = 1, .dim = {n_experts}, .start = PARAM_CONSTANT, .bound = -log((double)n_experts)};
+    if (gate->n_groups > 1) {
+        spec.rank = 2;
+        spec.dim[0] = gate->n_groups;
+        spec.dim[1] = n_experts;
+    }
+    return param_add(params, spec, "%s.threshold", prefix);
+}
+
+void gate_init(struct gate *gate, struct param_list *params, const char *prefix, int64_t dim,
+               const struct gate_config *config, int64_t n_groups, uint32_t stream)
+{
+    const bool is_balanced = config->kind == GATE_BALANCED;
+    CHECK(config->top_k >= 1 && config->top_k <= config->n_experts, "top %lld of %lld experts",
+          (long long)config->top_k, (long long)config->n_experts);
+    *gate = (struct gate){.config = *config, .n_groups = n_groups, .stream = stream};
+    gate->weight =
+        add_matrix(gate, params, prefix, "weight", dim, is_balanced ? sqrt(3 / (double)dim) : 0);
+    if (config->kind == GATE_NOISY_TOP_K && config->noise > 0)
+        gate->noise = add_matrix(gate, params, prefix, "noise", dim, 0);
+    if (is_balanced)
+        gate->threshold = add_thresholds(gate, params, prefix);
+}
+
+/* Scores [N, E] = x W, each group with its own matrix. */
+static struct tensor score(const struct gate *gate, const struct pass *pass, const struct tensor *x,
+                           const struct param *weight, const struct tensor *groups)
+{
+    struct backend *backend = pass->backend;
+    const struct tensor y = pass_2d(pass, x->dim[0], gate->config.n_experts);
+    if (gate->n_groups > 1)
+        backend->ops->grouped_linear(backend, &y, x, &weight->weight, false, NULL, groups,
+                                     ACTIVATION_NONE);
+    else
+        backend->ops->linear(backend, &y, x, &weight->weight, false, NULL, ACTIVATION_NONE, false);
+    return y;
 }
 
 static void add_noise(const struct gate *gate, const struct pass *pass, struct gate_record *record,
-                      const struct tensor *names)
+                      const struct tensor *names, const struct tensor *groups)
 {
-    struct backend *backend = pass->backend;
-    record->raw = tensor_like(pass->arena, &record->clean);
-    record->stddev = tensor_like(pass->arena, &record->clean);
-    record->noisy = tensor_like(pass->arena, &record->clean);
-    backend->ops->linear(backend, &record->raw, &record->x, &gate->noise->weight, false, NULL,
-                         ACTIVATION_NONE, false);
-    backend->ops->gate_noise(backend, &record->noisy, &record->stddev, &record->clean, &record->raw,
-                             pass_key(pass, gate->stream), names);
+    struct gating *gating = &record->gating;
+    gating->noise = gate->config.noise;
+    gating->noisy = tensor_like(pass->arena, &gating->clean);
+    if (gate->noise) {
+        gating->raw = score(gate, pass, &record->x, gate->noise, groups);
+        gating->stddev = tensor_like(pass->arena, &gating->clean);
+    }
+    pass->backend->ops->gate_noise(pass->backend, gating, pass_key(pass, gate->stream), names);
 }
 
-/* Keeps the K largest, and in training the one after them, the threshold of eq. 9. */
-static void choose(const struct gate *gate, const struct pass *pass, struct gate_record *record)
+/* Keeps the K largest, and where there is noise the one after them, the threshold of eq. 9. */
+static void choose_largest(const struct gate *gate, const struct pass *pass,
+                           struct gate_record *record)
 {
     struct backend *backend = pass->backend;
-    const int64_t n_rows = record->x.dim[0], k = gate->top_k;
-    const bool wants_threshold = pass->is_training && k < gate->n_experts;
-    record->top = pass_2d(pass, n_rows, wants_threshold ? k + 1 : k);
-    record->order = tensor_2d(pass->arena, DTYPE_I32, n_rows, record->top.dim[1]);
-    backend->ops->top_k(backend, &record->top, &record->order, &record->noisy);
-    record->weights = pass_2d(pass, n_rows, k);
-    record->experts = tensor_2d(pass->arena, DTYPE_I32, n_rows, k);
-    backend->ops->copy_columns(backend, &record->weights, 0, &record->top, 0, k, false);
-    backend->ops->copy_columns(backend, &record->experts, 0, &record->order, 0, k, false);
-    backend->ops->softmax(backend, &record->weights, &record->weights);
+    struct gating *gating = &record->gating;
+    const int64_t n_rows = record->x.dim[0], k = gate->config.top_k;
+    const bool wants_threshold = gating->noise > 0 && k < gate->config.n_experts;
+    gating->top = pass_2d(pass, n_rows, wants_threshold ? k + 1 : k);
+    gating->order = tensor_2d(pass->arena, DTYPE_I32, n_rows, gating->top.dim[1]);
+    backend->ops->top_k(backend, &gating->top, &gating->order, &gating->noisy);
+    gating->weights = pass_2d(pass, n_rows, k);
+    gating->experts = tensor_2d(pass->arena, DTYPE_I32, n_rows, k);
+    backend->ops->copy_columns(backend, &gating->experts, 0, &gating->order, 0, k, false);
+    if (gate->config.kind == GATE_SWITCH) {
+        backend->ops->choice_weights(backend, &gating->weights, &record->p, &gating->experts, NULL,
+                                     false);
+        return;
+    }
+    backend->ops->copy_columns(backend, &gating->weights, 0, &gating->top, 0, k, false);
+    backend->ops->softmax(backend, &gating->weights, &gating->weights);
 }
 
-static void balance(const struct gate *gate, const struct pass *pass, struct gate_record *record,
-                    double scale)
+/* The mask of eq. 18 and what the thresholds learn from it, or the mask of eq. 19. */
+static void make_mask(const struct gate *gate, const struct pass *pass, struct gate_record *record,
+                      const struct tensor *groups, double balance_scale)
 {
     struct backend *backend = pass->backend;
-    struct tensor *vectors[] = {&record->importance, &record->load, &record->d_importance,
-                                &record->d_load};
-    for (int i = 0; i < 4; i++)
-        *vectors[i] = tensor_1d(pass->arena, backend->real, gate->n_experts);
-    record->losses = tensor_1d(pass->arena, backend->real, 2);
-    backend->ops->gate_load(backend, &record->importance, &record->load, &record->weights,
-                            &record->experts, &record->top, &record->clean, &record->noisy,
-                            &record->stddev);
-    const struct tensor importance_loss = tensor_slice(&record->losses, 0, 1);
-    const struct tensor load_loss = tensor_slice(&record->losses, 1, 1);
-    backend->ops->balance_loss(backend, &importance_loss, &record->d_importance,
-                               &record->importance, scale * gate->importance_weight);
-    backend->ops->balance_loss(backend, &load_loss, &record->d_load, &record->load,
-                               scale * gate->load_weight);
+    const int64_t n_rows = record->x.dim[0];
+    const struct tensor *thresholds = &gate->threshold->weight.value;
+    record->mask = tensor_2d(pass->arena, DTYPE_I32, n_rows, gate->config.n_experts);
+    if (!pass->is_training) {
+        backend->ops->threshold_mask(backend, &record->mask, &record->p, thresholds, groups);
+        return;
+    }
+    backend->ops->balanced_mask(backend, &record->mask, &record->p, groups, gate->config.top_k);
+    record->d_p = tensor_like(pass->arena, &record->p);
+    record->d_threshold = tensor_like(pass->arena, thresholds);
+    record->threshold_loss = tensor_1d(pass->arena, backend->real, 1);
+    backend->ops->fill(backend, &record->d_p, 0);
+    backend->ops->fill(backend, &record->d_threshold, 0);
+    const double mean = n_rows ? 1 / (double)n_rows : 0;
+    backend->ops->threshold_loss(backend, &record->threshold_loss, &record->d_p,
+                                 &record->d_threshold, &record->p, &record->mask, thresholds,
+                                 groups, balance_scale * gate->config.threshold_weight * mean);
+}
+
+/* Lists what the mask marks: as many choices as there are, which only the device knows. */
+static void choose_masked(const struct pass *pass, struct gate_record *record)
+{
+    struct backend *backend = pass->backend;
+    struct gating *gating = &record->gating;
+    const int64_t n_rows = record->x.dim[0];
+    int32_t n_choices = 0;
+    gating->starts = tensor_1d(pass->arena, DTYPE_I32, n_rows + 1);
+    backend->ops->mask_starts(backend, &gating->starts, &record->mask);
+    const struct tensor last = tensor_slice(&gating->starts, n_rows, 1);
+    backend->ops->download(backend, &n_choices, &last, sizeof n_choices);
+    gating->experts = tensor_1d(pass->arena, DTYPE_I32, n_choices);
+    gating->weights = tensor_1d(pass->arena, backend->real, n_choices);
+    backend->ops->mask_experts(backend, &gating->experts, &record->mask, &gating->starts);
+    backend->ops->choice_weights(backend, &gating->weights, &record->p, &gating->experts,
+                                 &gating->starts, true);
 }
 
 void gate_forward(const struct gate *gate, const struct pass *pass, struct gate_record *record,
-                  const struct tensor *x, const struct tensor *names, double balance_scale)
+                  const struct tensor *x, const struct tensor *names, const struct tensor *groups,
+                  double balance_scale)
 {
+    struct backend *backend = pass->backend;
+    const enum gate_kind kind = gate->config.kind;
+    const bool has_noise = kind == GATE_NOISY_TOP_K || kind == GATE_SWITCH;
     *record = (struct gate_record){.x = *x};
-    record->clean = pass_2d(pass, x->dim[0], gate->n_experts);
-    pass->backend->ops->linear(pass->backend, &record->clean, x, &gate->weight->weight, false, NULL,
-                               ACTIVATION_NONE, false);
-    record->noisy = record->clean;
-    if (pass->is_training)
-        add_noise(gate, pass, record, names);
-    choose(gate, pass, record);
-    if (pass->is_training)
-        balance(gate, pass, record, balance_scale);
+    struct gating *gating = &record->gating;
+    if (groups)
+        gating->groups = *groups;
+    gating->clean = score(gate, pass, x, gate->weight, groups);
+    gating->noisy = gating->clean;
+    if (kind == GATE_SWITCH || kind == GATE_BALANCED) {
+        record->p = tensor_like(pass->arena, &gating->clean);
+        backend->ops->softmax(backend, &record->p, &gating->clean);
+    }
+    if (kind == GATE_BALANCED) {
+        make_mask(gate, pass, record, groups, balance_scale);
+        choose_masked(pass, record);
+        return;
+    }
+    if (pass->is_training && has_noise && gate->config.noise > 0)
+        add_noise(gate, pass, record, names, groups);
+    choose_largest(gate, pass, record);
 }
 
-void gate_backward(const struct gate *gate, const struct pass *pass, const struct tensor *d_x,
-                   const struct tensor *d_weights, const struct gate_record *record)
+/* d_x += d_scores W^T, and W's gradient. */
+static void score_backward(const struct gate *gate, const struct pass *pass,
+                           const struct tensor *d_x, const struct param *weight,
+                           const struct tensor *d_scores, const struct gate_record *record)
 {
     struct backend *backend = pass->backend;
     const struct backend_ops *ops = backend->ops;
-    const struct tensor d_clean = tensor_like(pass->arena, &record->clean);
-    const struct tensor d_raw = tensor_like(pass->arena, &record->clean);
-    ops->gate_backward(backend, &d_clean, &d_raw, d_weights, &record->d_importance, &record->d_load,
-                       &record->weights, &record->order, &record->top, &record->clean,
-                       &record->noisy, &record->stddev, &record->raw);
-    ops->linear_gradient(backend, &gate->weight->grad, NULL, &record->x, &d_clean);
-    ops->linear_gradient(backend, &gate->noise->grad, NULL, &record->x, &d_raw);
-    ops->linear(backend, d_x, &d_clean, &gate->weight->weight, true, NULL, ACTIVATION_NONE, true);
-    ops->linear(backend, d_x, &d_raw, &gate->noise->weight, true, NULL, ACTIVATION_NONE, true);
+    const struct tensor *groups = &record->gating.groups;
+    if (gate->n_groups == 1) {
+        ops->linear_gradient(backend, &weight->grad, NULL, &record->x, d_scores);
+        ops->linear(backend, d_x, d_scores, &weight->weight, true, NULL, ACTIVATION_NONE, true);
+        return;
+    }
+    const struct tensor more = tensor_like(pass->arena, d_x);
+    ops->grouped_linear_gradient(backend, &weight->grad, NULL, &record->x, d_scores, groups);
+    ops->grouped_linear(backend, &more, d_scores, &weight->weight, true, NULL, groups,
+                        ACTIVATION_NONE);
+    ops->add(backend, d_x, &more, 1);
+}
+
+/* d_clean += what d_weights brings through softmax(clean), and the threshold loss. */
+static void softmax_backward(const struct gate *gate, const struct pass *pass,
+                             const struct tensor *d_clean, const struct tensor *d_weights,
+                             const struct gate_record *record)
+{
+    struct backend *backend = pass->backend;
+    const struct backend_ops *ops = backend->ops;
+    const struct gating *gating = &record->gating;
+    const struct tensor d_p = tensor_like(pass->arena, &record->p);
+    ops->choice_weights_backward(backend, &d_p, d_weights, &gating->weights, &record->p,
+                                 &gating->experts, tensor_or_null(&gating->starts),
+                                 gate->config.kind == GATE_BALANCED);
+    if (record->d_p.rank) {
+        ops->add(backend, &d_p, &record->d_p, 1);
+        ops->add(backend, &gate->threshold->grad, &record->d_threshold, 1);
+    }
+    ops->softmax_backward(backend, &d_p, &record->p, &d_p);
+    ops->add(backend, d_clean, &d_p, 1);
+}
+
+void gate_backward(const struct gate *gate, const struct pass *pass, const struct tensor *d_x,
+                   const struct tensor *d_weights, const struct tensor *d_load,
+                   const struct gate_record *record)
+{
+    struct backend *backend = pass->backend;
+    const struct gating *gating = &record->gating;
+    const size_t mark = arena_mark(pass->arena);
+    const struct tensor d_clean = tensor_like(pass->arena, &gating->clean);
+    struct tensor d_raw = {0};
+    if (gating->raw.rank)
+        d_raw = tensor_like(pass->arena, &gating->raw);
+    if (gate->config.kind == GATE_BALANCED)
+        backend->ops->fill(backend, &d_clean, 0);
+    else
+        backend->ops->gate_backward(backend, &d_clean, tensor_or_null(&d_raw),
+                                    record->p.rank ? NULL : d_weights, d_load, gating);
+    if (record->p.rank)
+        softmax_backward(gate, pass, &d_clean, d_weights, record);
+    score_backward(gate, pass, d_x, gate->weight, &d_clean, record);
+    if (d_raw.rank)
+        score_backward(gate, pass, d_x, gate->noise, &d_raw, record);
+    arena_release(pass->arena, mark);
 }

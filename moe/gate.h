@@ -1,52 +1,68 @@
-/* Noisy top-k gating: choose K of E experts for each token and weight them.
+/* Gates: which experts a token goes to, and with what weight.
  *
- * Shazeer et al. 2017, eqs. 3-5, and the balance losses of eqs. 6-11:
- *   H = x W_g + normal * softplus(x W_noise)    weights = softmax over the K largest of H
- *   importance_e = sum of weights               load_e = sum of P(e is among the K largest)
- *   loss = w_importance CV(importance)^2 + w_load CV(load)^2
- * W_g and W_noise start at zero. Noise is drawn in training only. */
+ *   softmax      all of them: G = softmax(x W_g)                                             (eq. 2)
+ *   noisy_top_k  softmax over the K largest of H = x W_g + normal * softplus(x W_noise)  (eqs. 3-5)
+ *   switch       the largest of x W_g + uniform, with its weight in softmax(x W_g)
+ *                (Chen et al. 2022)
+ *   balanced     of softmax(x W_g), in training what is among the largest of its expert over the
+ *                batch, so that every expert gets the same number of tokens; else what is above a
+ *                learned threshold; weights are the softmax's, normalised      (eqs. 15-20)
+ *
+ * Equations of Shazeer et al. 2017. Noise is drawn in training only. A gate may also stand in the
+ * second level of a hierarchy (appendix B): G gates side by side, one for each group of experts,
+ * each with its own parameters and its own tokens. */
 #ifndef MIXT_MOE_GATE_H
 #define MIXT_MOE_GATE_H
 
 #include "layer/param.h"
 #include "layer/pass.h"
 
+enum gate_kind { GATE_SOFTMAX, GATE_NOISY_TOP_K, GATE_SWITCH, GATE_BALANCED };
+
+struct gate_config {
+    enum gate_kind kind;
+    int64_t n_experts;       /* E, of one group */
+    int64_t top_k;           /* K, 1..E; E for softmax, 1 for switch; balanced: on average */
+    double noise;            /* scale of the noise, >= 0; noisy_top_k and switch */
+    double threshold_weight; /* of eq. 20's loss, a mean over tokens; balanced */
+};
+
 struct gate {
-    struct param *weight; /* W_g [D, E] */
-    struct param *noise;  /* W_noise [D, E] */
-    int64_t n_experts;    /* E */
-    int64_t top_k;        /* K, 1..E */
-    double importance_weight, load_weight;
-    uint32_t stream; /* of the noise's random numbers */
+    struct gate_config config;
+    int64_t n_groups;        /* G */
+    struct param *weight;    /* W_g [D, E], or [G, D, E] for G > 1 */
+    struct param *noise;     /* W_noise, same shape; noisy_top_k with noise, else NULL */
+    struct param *threshold; /* [E] or [G, E] logarithms of thresholds; balanced, else NULL */
+    uint32_t stream;         /* of the noise's random numbers */
 };
 
 struct gate_record {
-    struct tensor x;          /* [N, D] borrowed */
-    struct tensor clean;      /* [N, E] x W_g */
-    struct tensor raw;        /* [N, E] x W_noise; absent outside of training, as the next two */
-    struct tensor stddev;     /* [N, E] softplus(raw) */
-    struct tensor noisy;      /* [N, E] H */
-    struct tensor top;        /* [N, K+1] largest of H; [N, K] where K = E or outside of training */
-    struct tensor order;      /* same shape, i32: their experts */
-    struct tensor weights;    /* [N, K] rows sum to 1 */
-    struct tensor experts;    /* [N, K] i32, highest weight first; ties go to the lower index */
-    struct tensor importance; /* [E]; absent outside of training, as the rest */
-    struct tensor load;       /* [E] */
-    struct tensor d_importance; /* [E] gradients of the balance losses, scaled */
-    struct tensor d_load;       /* [E] */
-    struct tensor losses;       /* [2] importance loss, load loss; scaled */
+    struct tensor x;              /* [N, D] borrowed */
+    struct gating gating;         /* scores and choices */
+    struct tensor p;              /* [N, E] softmax(clean); switch and balanced, as the next */
+    struct tensor mask;           /* [N, E] i32; balanced */
+    struct tensor d_p;            /* [N, E] gradients of the threshold loss; balanced in training */
+    struct tensor d_threshold;    /* [G*E] */
+    struct tensor threshold_loss; /* [1] scaled; likewise */
 };
 
-/* Adds "PREFIX.gate.weight" and "PREFIX.gate.noise", both zero. */
-void gate_init(struct gate *gate, struct param_list *params, const char *prefix, int64_t dim);
+/* Adds "PREFIX.weight" and, where the kind has them, "PREFIX.noise" and "PREFIX.threshold". W_g and
+ * W_noise start at zero (noise alone breaks ties at first), but W_g of a balanced gate, which has
+ * no noise, uniform in +-sqrt(3 / D); thresholds at 1 / E. */
+void gate_init(struct gate *gate, struct param_list *params, const char *prefix, int64_t dim,
+               const struct gate_config *config, int64_t n_groups, uint32_t stream);
 
-/* Chooses for x [N, D]. names [N] i32: each token's name for random numbers, or NULL.
- * balance_scale multiplies the balance losses and so their gradients. */
+/* Chooses for x [N, D]. names [N] i32: each token's name for random numbers, or NULL. groups [G+1]
+ * i32: where each group's tokens start; NULL where G = 1. balance_scale multiplies the threshold
+ * loss. Reads back a count from the device where kind is balanced. */
 void gate_forward(const struct gate *gate, const struct pass *pass, struct gate_record *record,
-                  const struct tensor *x, const struct tensor *names, double balance_scale);
+                  const struct tensor *x, const struct tensor *names, const struct tensor *groups,
+                  double balance_scale);
 
-/* d_x [N, D] += and the parameters' gradients, from d_weights [N, K], which is overwritten. */
+/* d_x [N, D] += and the parameters' gradients, from d_weights (as gating.weights) and d_load [G*E],
+ * NULL where there is no loss of it. */
 void gate_backward(const struct gate *gate, const struct pass *pass, const struct tensor *d_x,
-                   const struct tensor *d_weights, const struct gate_record *record);
+                   const struct tensor *d_weights, const struct tensor *d_load,
+                   const struct gate_record *record);
 
 #endif

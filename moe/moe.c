@@ -1,31 +1,127 @@
-/* The mixture-of-experts layer: gate, dispatch, experts, combine. */
+/* The mixture-of-experts layer: gates, dispatch, experts, combine. */
 #include "moe/moe.h"
 
 #include <stdio.h>
 
+enum { STREAM_GATE, STREAM_DROPOUT, STREAM_GATE2 };
+
 void moe_init(struct moe *moe, struct param_list *params, const char *name, int64_t dim,
               const struct moe_config *config, uint32_t stream)
 {
-    *moe = (struct moe){.has_sigmoid = config->has_sigmoid, .stream = stream + 1};
+    static const char *const gates[] = {"gate", "gate2"};
+    static const uint32_t streams[] = {STREAM_GATE, STREAM_GATE2};
+    *moe = (struct moe){.config = *config, .n_experts = 1, .stream = stream + STREAM_DROPOUT};
     snprintf(moe->name, sizeof moe->name, "%s", name);
-    moe->gate = (struct gate){.n_experts = config->n_experts,
-                              .top_k = config->top_k,
-                              .importance_weight = config->importance_weight,
-                              .load_weight = config->load_weight,
-                              .stream = stream};
-    gate_init(&moe->gate, params, name, dim);
-    experts_init(&moe->experts, params, name, config->n_experts, dim, config->hidden);
+    char prefix[sizeof moe->name + 16];
+    for (int64_t l = 0; l < config->n_levels; l++) {
+        snprintf(prefix, sizeof prefix, "%s.%s", name, gates[l]);
+        gate_init(&moe->gate[l], params, prefix, dim, &config->gate[l], moe->n_experts,
+                  stream + streams[l]);
+        moe->n_experts *= config->gate[l].n_experts;
+    }
+    snprintf(prefix, sizeof prefix, "%s.expert", name);
+    experts_init(&moe->experts, params, prefix, moe->n_experts, dim, dim, &config->expert);
 }
 
-/* Sorts the tokens' choices by expert. */
-static void dispatch(const struct moe *moe, const struct pass *pass, struct moe_record *record)
+/* -- choosing -- */
+
+/* Gate l's choices for x [N, D], sorted, and x at their places. */
+static void choose(const struct moe *moe, const struct pass *pass, struct moe_record *record,
+                   int64_t l, const struct tensor *x, const struct tensor *names,
+                   double balance_scale)
 {
-    const int64_t n_rows = record->gate.x.dim[0], k = moe->gate.top_k;
-    record->order = tensor_1d(pass->arena, DTYPE_I32, n_rows * k);
-    record->place = tensor_2d(pass->arena, DTYPE_I32, n_rows, k);
-    record->offsets = tensor_1d(pass->arena, DTYPE_I32, moe->gate.n_experts + 1);
-    pass->backend->ops->dispatch(pass->backend, &record->order, &record->place, &record->offsets,
-                                 &record->gate.experts);
+    const struct backend_ops *ops = pass->backend->ops;
+    const struct gate *gate = &moe->gate[l];
+    struct moe_level *level = &record->level[l];
+    const struct gating *gating = &level->gate.gating;
+    const struct tensor *groups = gate->n_groups > 1 ? &record->level[l - 1].offsets : NULL;
+    gate_forward(gate, pass, &level->gate, x, names, groups, balance_scale);
+    const int64_t n_choices = tensor_count(&gating->experts);
+    level->rows = tensor_1d(pass->arena, DTYPE_I32, n_choices);
+    level->place = tensor_like(pass->arena, &gating->experts);
+    level->offsets = tensor_1d(pass->arena, DTYPE_I32, gate->n_groups * gate->config.n_experts + 1);
+    ops->dispatch(pass->backend, &level->rows, &level->place, &level->offsets, &gating->experts,
+                  tensor_or_null(&gating->starts), groups);
+    level->inputs = pass_2d(pass, n_choices, x->dim[1]);
+    level->outputs = pass_2d(pass, n_choices, x->dim[1]);
+    ops->gather_rows(pass->backend, &level->inputs, x, &level->rows, 1);
+}
+
+/* The weights of a level's choices at their places [C]. */
+static struct tensor sorted_weights(const struct pass *pass, const struct moe_level *level)
+{
+    const int64_t n_choices = tensor_count(&level->place);
+    const struct tensor weights = tensor_as_2d(&level->gate.gating.weights, n_choices, 1);
+    const struct tensor sorted = pass_2d(pass, n_choices, 1);
+    pass->backend->ops->scatter_rows(pass->backend, &sorted, &weights, &level->place);
+    return sorted;
+}
+
+/* from [M] at rows [C]: numbers of any type, in a fresh tensor [C]. */
+static struct tensor gather_numbers(const struct pass *pass, const struct tensor *from,
+                                    const struct tensor *rows)
+{
+    const int64_t count = tensor_count(rows);
+    const struct tensor to = tensor_1d(pass->arena, from->dtype, count);
+    const struct tensor column = tensor_as_2d(&to, count, 1);
+    const struct tensor all = tensor_as_2d(from, tensor_count(from), 1);
+    const struct tensor places = tensor_as_2d(rows, count, 1);
+    pass->backend->ops->gather_rows(pass->backend, &column, &all, &places, 1);
+    return to;
+}
+
+/* The second gate, on the tokens as the first sorted them: each carries its weight and its name. */
+static void choose_in_groups(const struct moe *moe, const struct pass *pass,
+                             struct moe_record *record, const struct tensor *names,
+                             double balance_scale)
+{
+    const struct moe_level *groups = &record->level[0];
+    const struct tensor group_names =
+        names ? gather_numbers(pass, names, &groups->rows) : groups->rows;
+    choose(moe, pass, record, 1, &groups->inputs, &group_names, balance_scale);
+    record->level[1].gate.gating.scale = sorted_weights(pass, groups);
+}
+
+/* -- balance -- */
+
+/* Importance and load over all experts, their losses and gradients. */
+static void balance(const struct moe *moe, const struct pass *pass, struct moe_record *record,
+                    double scale)
+{
+    struct backend *backend = pass->backend;
+    const struct backend_ops *ops = backend->ops;
+    const int64_t last = moe->config.n_levels - 1;
+    struct tensor *const vectors[] = {&record->importance, &record->load, &record->d_importance,
+                                      &record->d_load};
+    for (int i = 0; i < 4; i++)
+        *vectors[i] = tensor_1d(pass->arena, backend->real, moe->n_experts);
+    for (int64_t l = 0; l <= last; l++) {
+        record->level_load[l] =
+            tensor_1d(pass->arena, backend->real, tensor_count(&record->level[l].offsets) - 1);
+        ops->gate_load(backend, &record->level_load[l], &record->level[l].gate.gating);
+    }
+    ops->gate_importance(backend, &record->importance, &record->level[last].gate.gating);
+    if (last > 0)
+        ops->join_load(backend, &record->load, &record->level_load[0], &record->level_load[1],
+                       &record->level[0].offsets);
+    else
+        record->load = record->level_load[0];
+    record->losses = tensor_1d(pass->arena, backend->real, 2);
+    const struct tensor importance_loss = tensor_slice(&record->losses, 0, 1);
+    const struct tensor load_loss = tensor_slice(&record->losses, 1, 1);
+    ops->balance_loss(backend, &importance_loss, &record->d_importance, &record->importance,
+                      scale * moe->config.importance_weight);
+    ops->balance_loss(backend, &load_loss, &record->d_load, &record->load,
+                      scale * moe->config.load_weight);
+}
+
+/* -- forward -- */
+
+static void combine(const struct pass *pass, const struct tensor *y, const struct moe_level *level)
+{
+    const struct gating *gating = &level->gate.gating;
+    pass->backend->ops->combine(pass->backend, y, &level->outputs, &gating->weights, &level->place,
+                                tensor_or_null(&gating->starts));
 }
 
 /* y [N, D] = x + dropout(act(mixture(x))) of real tokens x [N, D]. */
@@ -34,20 +130,22 @@ static void mix_tokens(const struct moe *moe, const struct pass *pass, struct mo
                        double balance_scale)
 {
     struct backend *backend = pass->backend;
-    const int64_t n_rows = x->dim[0], dim = x->dim[1], k = moe->gate.top_k;
-    gate_forward(&moe->gate, pass, &record->gate, x, names, balance_scale);
-    dispatch(moe, pass, record);
-    const struct tensor sorted = pass_2d(pass, n_rows * k, dim);
-    backend->ops->gather_rows(backend, &sorted, x, &record->order, k);
-    record->outputs = pass_2d(pass, n_rows * k, dim);
-    experts_forward(&moe->experts, pass, &record->experts, &record->outputs, &sorted,
-                    &record->offsets);
-    record->y = pass_2d(pass, n_rows, dim);
-    backend->ops->combine(backend, &record->y, &record->outputs, &record->gate.weights,
-                          &record->place);
-    if (moe->has_sigmoid)
-        backend->ops->activate(backend, &record->y, &record->y, ACTIVATION_SIGMOID);
-    pass_dropout(pass, moe->stream, y, &record->y, x, names);
+    const bool has_groups = moe->config.n_levels > 1;
+    struct moe_level *level = record->level, *last = &level[has_groups];
+    choose(moe, pass, record, 0, x, names, balance_scale);
+    if (has_groups)
+        choose_in_groups(moe, pass, record, names, balance_scale);
+    if (pass->is_training)
+        balance(moe, pass, record, balance_scale);
+    experts_forward(&moe->experts, pass, &record->experts, &last->outputs, &last->inputs,
+                    &last->offsets);
+    if (has_groups)
+        combine(pass, &level[0].outputs, &level[1]);
+    record->mixture = pass_2d(pass, x->dim[0], x->dim[1]);
+    combine(pass, &record->mixture, &level[0]);
+    if (moe->config.has_sigmoid)
+        backend->ops->activate(backend, &record->mixture, &record->mixture, ACTIVATION_SIGMOID);
+    pass_dropout(pass, moe->stream, y, &record->mixture, x, names);
 }
 
 void moe_forward(const struct moe *moe, const struct pass *pass, struct moe_record *record,
@@ -56,6 +154,7 @@ void moe_forward(const struct moe *moe, const struct pass *pass, struct moe_reco
 {
     struct backend *backend = pass->backend;
     const int64_t dim = tensor_columns(x);
+    *record = (struct moe_record){0};
     if (sequence->rows.rank == 0) {
         const struct tensor flat = tensor_as_2d(y, tensor_rows(y), dim);
         record->x = tensor_as_2d(x, tensor_rows(x), dim);
@@ -71,6 +170,66 @@ void moe_forward(const struct moe *moe, const struct pass *pass, struct moe_reco
     backend->ops->scatter_rows(backend, y, &real, &sequence->rows);
 }
 
+/* -- backward -- */
+
+/* What one level's choices are told on the way back. */
+struct level_gradients {
+    struct tensor outputs; /* [C, D] */
+    struct tensor weights; /* as the gating's */
+};
+
+static struct level_gradients
+combine_backward(const struct pass *pass, const struct moe_level *level, const struct tensor *d_y)
+{
+    const struct gating *gating = &level->gate.gating;
+    const struct level_gradients d = {.outputs = tensor_like(pass->arena, &level->outputs),
+                                      .weights = tensor_like(pass->arena, &gating->weights)};
+    pass->backend->ops->combine_backward(pass->backend, &d.outputs, &d.weights, &level->outputs,
+                                         &gating->weights, &level->place,
+                                         tensor_or_null(&gating->starts), d_y);
+    return d;
+}
+
+/* d_x [N, D] = the sum of d_inputs [C, D] over each token's choices. */
+static void gather_backward(const struct pass *pass, const struct tensor *d_x,
+                            const struct moe_level *level, const struct tensor *d_inputs)
+{
+    pass->backend->ops->combine(pass->backend, d_x, d_inputs, NULL, &level->place,
+                                tensor_or_null(&level->gate.gating.starts));
+}
+
+/* Importance's gradient: to d_weights, and over two levels also to the groups' weights. */
+static void importance_backward(const struct pass *pass, const struct moe_record *record,
+                                int64_t last, const struct level_gradients *d)
+{
+    struct backend *backend = pass->backend;
+    const struct backend_ops *ops = backend->ops;
+    const struct gating *gating = &record->level[last].gate.gating;
+    if (last == 0) {
+        ops->gate_importance_backward(backend, &d[0].weights, NULL, &record->d_importance, gating);
+        return;
+    }
+    const struct tensor d_scale = tensor_like(pass->arena, &gating->scale);
+    ops->fill(backend, &d_scale, 0);
+    ops->gate_importance_backward(backend, &d[1].weights, &d_scale, &record->d_importance, gating);
+    const struct tensor d_groups = gather_numbers(pass, &d_scale, &record->level[0].place);
+    ops->add(backend, &d[0].weights, &d_groups, 1);
+}
+
+/* Gradients of each level's load from the joint one. */
+static void load_backward(const struct pass *pass, const struct moe_record *record, int64_t last,
+                          struct tensor d_load[MOE_MAX_LEVELS])
+{
+    d_load[0] = record->d_load;
+    if (last == 0)
+        return;
+    for (int64_t l = 0; l <= last; l++)
+        d_load[l] = tensor_like(pass->arena, &record->level_load[l]);
+    pass->backend->ops->join_load_backward(pass->backend, &d_load[0], &d_load[1], &record->d_load,
+                                           &record->level_load[0], &record->level_load[1],
+                                           &record->level[0].offsets);
+}
+
 /* d_x [N, D] from d_y [N, D] of real tokens. */
 static void mix_tokens_backward(const struct moe *moe, const struct pass *pass,
                                 const struct tensor *d_x, const struct moe_record *record,
@@ -78,18 +237,28 @@ static void mix_tokens_backward(const struct moe *moe, const struct pass *pass,
 {
     struct backend *backend = pass->backend;
     const struct backend_ops *ops = backend->ops;
-    const struct tensor d_mixture = tensor_like(pass->arena, &record->y);
+    const int64_t last = moe->config.n_levels - 1;
+    const struct moe_level *level = record->level;
+    struct level_gradients d[MOE_MAX_LEVELS];
+    struct tensor d_load[MOE_MAX_LEVELS];
+    const struct tensor d_mixture = tensor_like(pass->arena, &record->mixture);
     pass_dropout(pass, moe->stream, &d_mixture, d_y, NULL, names);
-    if (moe->has_sigmoid)
-        ops->activate_backward(backend, &d_mixture, &record->y, &d_mixture, ACTIVATION_SIGMOID);
-    const struct tensor d_outputs = tensor_like(pass->arena, &record->outputs);
-    const struct tensor d_weights = tensor_like(pass->arena, &record->gate.weights);
-    ops->combine_backward(backend, &d_outputs, &d_weights, &record->outputs, &record->gate.weights,
-                          &record->place, &d_mixture);
-    const struct tensor d_sorted = tensor_like(pass->arena, &record->outputs);
-    experts_backward(&moe->experts, pass, &d_sorted, &record->experts, &d_outputs);
-    ops->combine(backend, d_x, &d_sorted, NULL, &record->place);
-    gate_backward(&moe->gate, pass, d_x, &d_weights, &record->gate);
+    if (moe->config.has_sigmoid)
+        ops->activate_backward(backend, &d_mixture, &record->mixture, &d_mixture,
+                               ACTIVATION_SIGMOID);
+    d[0] = combine_backward(pass, &level[0], &d_mixture);
+    if (last > 0)
+        d[1] = combine_backward(pass, &level[1], &d[0].outputs);
+    importance_backward(pass, record, last, d);
+    load_backward(pass, record, last, d_load);
+    struct tensor d_inputs = tensor_like(pass->arena, &level[last].inputs);
+    experts_backward(&moe->experts, pass, &d_inputs, &record->experts, &d[last].outputs);
+    for (int64_t l = last; l >= 0; l--) {
+        const struct tensor d_tokens = l > 0 ? tensor_like(pass->arena, &level[0].inputs) : *d_x;
+        gather_backward(pass, &d_tokens, &level[l], &d_inputs);
+        gate_backward(&moe->gate[l], pass, &d_tokens, &d[l].weights, &d_load[l], &level[l].gate);
+        d_inputs = d_tokens;
+    }
     ops->add(backend, d_x, d_y, 1);
 }
 
@@ -109,4 +278,27 @@ void moe_backward(const struct moe *moe, const struct pass *pass, const struct m
         backend->ops->scatter_rows(backend, d, &d_x, &sequence->rows);
     }
     arena_release(pass->arena, mark);
+}
+
+/* -- what was chosen -- */
+
+const struct tensor *moe_offsets(const struct moe *moe, const struct moe_record *record)
+{
+    return &record->level[moe->config.n_levels - 1].offsets;
+}
+
+void moe_choices(const struct moe *moe, const struct pass *pass, const struct moe_record *record,
+                 struct tensor *tokens, struct tensor *weights)
+{
+    const struct moe_level *level = record->level;
+    *tokens = level[0].rows;
+    *weights = sorted_weights(pass, &level[0]);
+    if (moe->config.n_levels == 1)
+        return;
+    const int64_t n_choices = tensor_count(&level[1].rows);
+    const struct tensor of_groups = gather_numbers(pass, weights, &level[1].rows);
+    *tokens = gather_numbers(pass, tokens, &level[1].rows);
+    *weights = sorted_weights(pass, &level[1]);
+    const struct tensor row = tensor_as_2d(weights, 1, n_choices);
+    pass->backend->ops->scale_columns(pass->backend, &row, &row, &of_groups);
 }

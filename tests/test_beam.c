@@ -35,12 +35,15 @@ static void open_bench(struct bench *bench, const char *backend, int64_t dim, in
     *bench = (struct bench){.n_words = n_words};
     struct fixture *fixture = &bench->fixture;
     fixture_open(fixture, backend);
-    const struct decoder_config config = {.n_layers = 2,
-                                          .dim = dim,
-                                          .hidden = dim + 4,
-                                          .attention_dim = dim - 2,
-                                          .has_moe_after = {true},
-                                          .moe = {.n_experts = 5, .top_k = 2, .hidden = dim + 2}};
+    const struct decoder_config config = {
+        .n_layers = 2,
+        .dim = dim,
+        .hidden = dim + 4,
+        .attention_dim = dim - 2,
+        .has_moe_after = {true},
+        .moe = {.n_levels = 1,
+                .gate = {{.kind = GATE_NOISY_TOP_K, .n_experts = 5, .top_k = 2, .noise = 1}},
+                .expert = {.kind = EXPERT_RELU, .hidden = dim + 2, .n_patches = 1}}};
     bench->embedding.scale = 2;
     bench->embedding.table = param_add(
         &fixture->params, (struct param_spec){.rank = 2, .dim = {n_words, dim}}, "embedding");

@@ -3,12 +3,13 @@
 
 struct translator_config translator_config_small(void)
 {
-    const struct moe_config moe = {.n_experts = 4,
-                                   .top_k = 2,
-                                   .hidden = 6,
-                                   .has_sigmoid = true,
-                                   .importance_weight = 0.05,
-                                   .load_weight = 0.03};
+    const struct moe_config moe = {
+        .n_levels = 1,
+        .gate = {{.kind = GATE_NOISY_TOP_K, .n_experts = 4, .top_k = 2, .noise = 1}},
+        .expert = {.kind = EXPERT_RELU, .hidden = 6, .n_patches = 1},
+        .has_sigmoid = true,
+        .importance_weight = 0.05,
+        .load_weight = 0.03};
     return (struct translator_config){
         .vocabulary = 11,
         .embedding_scale = 2,
@@ -63,8 +64,8 @@ struct translator_batch translator_batch_random(struct fixture *fixture, int32_t
 
 static double balance_losses(struct fixture *fixture, const struct moe_record *record)
 {
-    return fixture_get(fixture, &record->gate.losses, 0) +
-           fixture_get(fixture, &record->gate.losses, 1);
+    return fixture_get(fixture, &record->losses, 0) +
+           fixture_get(fixture, &record->losses, 1);
 }
 
 static double all_balance_losses(const struct translator *translator, struct fixture *fixture,

@@ -8,7 +8,7 @@ enum { ARRAYS = 3 }; /* a layer's importance, load and tokens */
 
 static int64_t experts_of(const struct expert_stats *stats, int64_t layer)
 {
-    return stats->layers[layer].moe->gate.n_experts;
+    return stats->layers[layer].moe->n_experts;
 }
 
 enum status expert_stats_init(struct expert_stats *stats, struct model *model)
@@ -18,7 +18,7 @@ enum status expert_stats_init(struct expert_stats *stats, struct model *model)
     stats->n_layers = model_moe_layers(model, layers, EXPERT_STATS_MAX_LAYERS);
     if (stats->n_layers == 0)
         return STATUS_OK;
-    const int64_t n_experts = layers[0]->gate.n_experts;
+    const int64_t n_experts = layers[0]->n_experts;
     stats->host = calloc((size_t)((ARRAYS * stats->n_layers + 1) * n_experts + 1), sizeof(double));
     if (!stats->host)
         return status_set(STATUS_MEMORY, "no memory for the experts' statistics");
@@ -58,10 +58,10 @@ void expert_stats_add(struct expert_stats *stats, const struct model *model,
         struct expert_totals *totals = &stats->layers[l];
         double *room = stats->host + ARRAYS * n_experts * stats->n_layers;
         const struct moe_record *moe = model_moe_record(model, record, l);
-        add_vector(totals->importance, &moe->gate.importance, pass, room);
-        add_vector(totals->load, &moe->gate.load, pass, room);
+        add_vector(totals->importance, &moe->importance, pass, room);
+        add_vector(totals->load, &moe->load, pass, room);
         int32_t *starts = (int32_t *)(void *)room;
-        pass->backend->ops->download(pass->backend, starts, &moe->offsets,
+        pass->backend->ops->download(pass->backend, starts, moe_offsets(stats->layers[l].moe, moe),
                                      (size_t)(n_experts + 1) * sizeof *starts);
         for (int64_t e = 0; e < n_experts; e++)
             totals->tokens[e] += starts[e + 1] - starts[e];

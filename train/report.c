@@ -202,7 +202,7 @@ void report_window(struct report *report, const struct report_train *window,
                         "%s: %lld of %lld experts got less than 1 %% of an even share; raise "
                         "model.moe.load_weight (now %g)",
                         b.name, (long long)b.n_dead, (long long)b.n_experts,
-                        experts->layers[l].moe->gate.load_weight);
+                        experts->layers[l].moe->config.load_weight);
     }
     write_metrics(report, object);
     buffer_free(&line);

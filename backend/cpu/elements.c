@@ -20,6 +20,10 @@ KERNEL static void activate_run(float *y, const float *x, int64_t first, int64_t
 #pragma omp simd
         for (int64_t i = first; i < last; i++)
             y[i] = vector_sigmoid(x[i]);
+    else if (activation == ACTIVATION_CUBE)
+#pragma omp simd
+        for (int64_t i = first; i < last; i++)
+            y[i] = x[i] * x[i] * x[i];
     else
 #pragma omp simd
         for (int64_t i = first; i < last; i++)
@@ -55,6 +59,9 @@ KERNEL static void activate_backward_run(float *d_x, const float *y, const float
 #pragma omp simd
         for (int64_t i = first; i < last; i++)
             d_x[i] = d_y[i] * (y[i] * (1.0f - y[i]));
+    else if (activation == ACTIVATION_CUBE)
+        for (int64_t i = first; i < last; i++)
+            d_x[i] = d_y[i] * (3 * cbrtf(y[i]) * cbrtf(y[i]));
     else
 #pragma omp simd
         for (int64_t i = first; i < last; i++)

@@ -14,6 +14,8 @@ double REF(activation_value)(double x, enum activation activation)
         return tanh(x);
     case ACTIVATION_SIGMOID:
         return 1 / (1 + exp(-x));
+    case ACTIVATION_CUBE:
+        return x * x * x;
     }
     CHECK(false, "activation %d", (int)activation);
 }
@@ -29,6 +31,8 @@ double REF(activation_slope)(double y, enum activation activation)
         return 1 - y * y;
     case ACTIVATION_SIGMOID:
         return y * (1 - y);
+    case ACTIVATION_CUBE:
+        return 3 * cbrt(y) * cbrt(y);
     }
     CHECK(false, "activation %d", (int)activation);
 }

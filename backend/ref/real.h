@@ -36,6 +36,7 @@ void REF(set_elements)(struct backend_ops *ops);
 void REF(set_gate)(struct backend_ops *ops);
 void REF(set_loss)(struct backend_ops *ops);
 void REF(set_lstm)(struct backend_ops *ops);
+void REF(set_mask)(struct backend_ops *ops);
 void REF(set_matmul)(struct backend_ops *ops);
 void REF(set_memory)(struct backend_ops *ops);
 void REF(set_moe)(struct backend_ops *ops);

@@ -22,6 +22,7 @@ void REF(set_ops)(struct backend_ops *ops)
     REF(set_gate)(ops);
     REF(set_loss)(ops);
     REF(set_lstm)(ops);
+    REF(set_mask)(ops);
     REF(set_matmul)(ops);
     REF(set_memory)(ops);
     REF(set_moe)(ops);

@@ -6,7 +6,7 @@
 #ifndef MIXT_TESTS_GRAD_GRAD_H
 #define MIXT_TESTS_GRAD_GRAD_H
 
-#include "moe/gate.h"
+#include "moe/moe.h"
 #include "tests/fixture.h"
 
 enum { GRAD_MAX_INPUTS = 3 };
@@ -22,6 +22,7 @@ struct grad_test {
     struct fixture fixture; /* on "ref64" */
     struct grad_input inputs[GRAD_MAX_INPUTS];
     int n_inputs;
+    uint64_t choices, first_choices; /* hashes of the experts chosen, now and at the first loss */
     /* The loss at the present values; with wants_gradient, also adds to the parameters' gradients
      * and sets (or adds to) the inputs'. Takes what it needs from the fixture's arena. */
     double (*loss)(struct grad_test *test, bool wants_gradient);
@@ -41,10 +42,9 @@ void grad_add_input(struct grad_test *test, const char *name, struct tensor valu
 double grad_project(struct grad_test *test, uint32_t stream, const struct tensor *y,
                     const int32_t *lengths, const struct tensor *d_y);
 
-/* The balance losses of a gate. Differences need the choice of experts to stay as it is, so the
- * test fails where neighbours among a token's largest noisy scores, down to the K+1-th, are not
- * 1e-3 apart. */
-double grad_balance(struct grad_test *test, const struct gate_record *record);
+/* The losses of a MoE layer: balance and thresholds. Differences need the choice of experts to stay
+ * as it is, so the test fails where it ever changes. */
+double grad_balance(struct grad_test *test, const struct moe_record *record);
 
 /* Checks every number of every input and parameter: relative error <= 1e-6, where numbers below
  * 1e-3 of the largest gradient count as that large. */

@@ -33,7 +33,7 @@ static double encoder_loss(struct grad_test *grad, bool wants_gradient)
     double balance = 0;
     for (int64_t l = 0; l < test->encoder.config.n_layers; l++)
         if (test->encoder.config.has_moe_after[l])
-            balance += grad_balance(grad, &record.layers[l].moe.gate);
+            balance += grad_balance(grad, &record.layers[l].moe);
     const struct tensor d_memory = tensor_like(pass->arena, &memory);
     const double loss = grad_project(grad, 1, &memory, test->lengths, &d_memory);
     if (wants_gradient)
@@ -104,7 +104,7 @@ static double decoder_loss(struct grad_test *grad, bool wants_gradient)
     double balance = 0;
     for (int64_t l = 0; l < test->decoder.config.n_layers; l++)
         if (test->decoder.config.has_moe_after[l])
-            balance += grad_balance(grad, &record.layers[l].moe.gate);
+            balance += grad_balance(grad, &record.layers[l].moe);
     const struct tensor d_readout = tensor_like(pass->arena, &readout);
     const double loss = grad_project(grad, 1, &readout, NULL, &d_readout);
     if (wants_gradient)
@@ -160,8 +160,8 @@ static double model_loss(struct grad_test *grad, bool wants_gradient)
     struct translator_record record;
     const double loss =
         translator_loss(&test->translator, &grad->fixture, &record, &test->batch, wants_gradient);
-    grad_balance(grad, &record.encoder.layers[1].moe.gate);
-    grad_balance(grad, &record.decoder.layers[0].moe.gate);
+    grad_balance(grad, &record.encoder.layers[1].moe);
+    grad_balance(grad, &record.decoder.layers[0].moe);
     return loss;
 }
 
