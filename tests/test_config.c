@@ -198,6 +198,36 @@ static void test_wrong_values(void **state)
     check_refusals(refusals, sizeof refusals / sizeof *refusals);
 }
 
+/* What one level says holds for both, and gates with a fixed number of experts set it; the settings
+ * written out say so, and read back the same. */
+static void test_levels_settle(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml, *lines;
+    } cases[] = {
+        {"model.moe: {experts: [4, 8], top_k: 3}\n",
+         "    gate: [noisy_top_k, noisy_top_k]\n    experts: [4, 8]\n    top_k: [3, 3]\n"},
+        {"model.moe: {experts: [4, 8], gate: [softmax, switch]}\n",
+         "    gate: [softmax, switch]\n    experts: [4, 8]\n    top_k: [4, 1]\n"},
+        {"model.moe: {experts: [6], gate: softmax, top_k: 6}\n",
+         "    gate: softmax\n    experts: 6\n    top_k: 6\n"},
+        {"model.moe: {gate: switch}\n", "    gate: switch\n    experts: 16\n    top_k: 1\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct config config, again;
+        struct buffer text = {0};
+        assert_int_equal(config_read_text(&config, cases[i].yaml, strlen(cases[i].yaml), "f.yaml"),
+                         STATUS_OK);
+        assert_int_equal(config_write(&config, CONFIG_PART_ALL, &text), STATUS_OK);
+        if (!strstr(text.data, cases[i].lines))
+            fail_msg("%s became\n%s", cases[i].yaml, text.data);
+        assert_int_equal(config_read_text(&again, text.data, text.size, "g.yaml"), STATUS_OK);
+        assert_memory_equal(&again.model, &config.model, sizeof config.model);
+        buffer_free(&text);
+    }
+}
+
 static void test_settings_that_contradict(void **state)
 {
     (void)state;
@@ -206,6 +236,46 @@ static void test_settings_that_contradict(void **state)
          "f.yaml:3: model.moe.top_k is 5, but there are only 4 experts (model.moe.experts)"},
         {"model.moe.experts: 1\n", "model.moe.top_k (by default) is 2, but there are only 1 "
                                    "experts (model.moe.experts)"},
+        {"model.moe.experts: 0\n",
+         "f.yaml:1: model.moe.experts is '0', expected a whole number from 1 to 131072, or two of "
+         "them for two levels"},
+        {"model.moe: {experts: [4, 8], top_k: [5, 2]}\n",
+         "f.yaml:1: model.moe.top_k at level 1 is 5, but there are only 4 experts "
+         "(model.moe.experts)"},
+        {"model.moe: {experts: [8, 4], top_k: 5}\n",
+         "f.yaml:1: model.moe.top_k at level 2 is 5, but there are only 4 experts "
+         "(model.moe.experts)"},
+        {"model.moe: {experts: 8, top_k: [2, 2]}\n",
+         "f.yaml:1: model.moe.top_k has two levels, but model.moe.experts has one: write [groups, "
+         "experts]"},
+        {"model.moe.gate: [switch, softmax]\n",
+         "f.yaml:1: model.moe.gate has two levels, but model.moe.experts has one: write [groups, "
+         "experts]"},
+        {"model.moe.experts: [4, 4, 4]\n",
+         "f.yaml:1: model.moe.experts is [4, 4, 4], expected a whole number from 1 to 131072, or "
+         "two of them for two levels"},
+        {"model.moe.experts: [1024, 1024]\n",
+         "f.yaml:1: model.moe.experts multiplies to 1048576 experts; at most 131072"},
+        {"model.moe.experts: [131072, 131072]\n",
+         "f.yaml:1: model.moe.experts multiplies to 17179869184 experts; at most 131072"},
+        {"model.moe: {gate: switch, top_k: 2}\n",
+         "f.yaml:1: model.moe.top_k is 2, but gate switch sends a token to 1 expert"},
+        {"model.moe: {gate: softmax, top_k: 2}\n",
+         "f.yaml:1: model.moe.top_k is 2, but gate softmax sends a token to all 16"},
+        {"model.moe.gate: top_k\n",
+         "f.yaml:1: model.moe.gate is 'top_k', expected softmax, noisy_top_k, switch or balanced, "
+         "or two of them for two levels"},
+        {"model.moe.load_weight: -0.1\n",
+         "f.yaml:1: model.moe.load_weight is '-0.1', expected a number from 0.0 to 1000.0"},
+        {"model.moe.threshold_weight: -1\n",
+         "f.yaml:1: model.moe.threshold_weight is '-1', expected a number from 0.0 to 1000.0"},
+        {"model.moe.expert: {type: cubic, patches: 3}\n",
+         "f.yaml:1: model.moe.expert.patches is 3 and must divide model.dim, which is 256"},
+        {"model.moe.expert: {type: lstm, patches: 2}\n",
+         "f.yaml:1: model.moe.expert.patches must be 1 with lstm experts"},
+        {"model.encoder.projection: false\n",
+         "model.encoder.hidden (by default) is 512, but must be model.dim, 256, without a "
+         "projection"},
         {"model.encoder.layers: 2\n", "model.moe.after (by default) names encoder.2, but "
                                       "model.encoder.layers is 2: a layer must follow"},
         {"model.moe.after: [decoder.2]\n", "f.yaml:1: model.moe.after names decoder.2, but "
@@ -409,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_spellings_of_numbers),
         cmocka_unit_test(test_unknown_keys),
         cmocka_unit_test(test_wrong_values),
+        cmocka_unit_test(test_levels_settle),
         cmocka_unit_test(test_settings_that_contradict),
         cmocka_unit_test(test_paths_and_command_line),
         cmocka_unit_test(test_training_needs_data_and_a_directory),
