@@ -20,9 +20,11 @@ static struct cost moe_cost(const struct config_moe *moe, int64_t dim)
 {
     const int64_t expert = 2 * dim * moe->expert.hidden;
     return (struct cost){
-        .parameters = 2 * dim * config_moe_experts(moe) + config_moe_experts(moe) * (expert + moe->expert.hidden + dim),
+        .parameters = 2 * dim * config_moe_experts(moe) +
+                      config_moe_experts(moe) * (expert + moe->expert.hidden + dim),
         .multiply_adds = (double)(2 * dim * config_moe_experts(moe) + moe->top_k.value[0] * expert),
-        .activations = 4 * config_moe_experts(moe) + moe->top_k.value[0] * (2 * dim + moe->expert.hidden) + 4 * dim};
+        .activations = 4 * config_moe_experts(moe) +
+                       moe->top_k.value[0] * (2 * dim + moe->expert.hidden) + 4 * dim};
 }
 
 static void add(struct cost *total, struct cost part, int64_t times)

@@ -1,6 +1,6 @@
 /* Gates: which experts a token goes to, and with what weight.
  *
- *   softmax      all of them: G = softmax(x W_g)                                             (eq. 2)
+ *   softmax      all of them: G = softmax(x W_g)                                          (eq. 2)
  *   noisy_top_k  softmax over the K largest of H = x W_g + normal * softplus(x W_noise)  (eqs. 3-5)
  *   switch       the largest of x W_g + uniform, with its weight in softmax(x W_g)
  *                (Chen et al. 2022)

@@ -1,4 +1,4 @@
-/* Gradients of the experts, and of whole MoE layers: every gate with every expert at every level. */
+/* Gradients of the experts, and of MoE layers: every gate with every expert at every level. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
