@@ -111,8 +111,13 @@ static struct beam_config beam_config_of(const struct translator_options *option
 enum status translator_open(struct translator **translator, struct model *model,
                             const struct translator_options *options)
 {
-    struct translator *new = calloc(1, sizeof *new);
     *translator = NULL;
+    if (model_is_lm(model)) {
+        (void)status_set(STATUS_CONFIG, "a language model does not translate");
+        status_hint("'mixt score -m MODEL TEXT' tells how probable it finds a text");
+        return STATUS_CONFIG;
+    }
+    struct translator *new = calloc(1, sizeof *new);
     if (!new)
         return status_set(STATUS_MEMORY, "no memory to translate");
     const int64_t n_workers = options->threads > 0 ? options->threads : parallel_usable_cores();

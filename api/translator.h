@@ -45,7 +45,8 @@ struct translator;
 /* Options fitting a model's configuration, all cores. */
 struct translator_options translator_defaults(const struct config *config);
 
-/* Starts for a model, borrowed, that nobody changes meanwhile. On error *translator is NULL. */
+/* Starts for a model, borrowed, that nobody changes meanwhile. STATUS_CONFIG for a language model.
+ * On error *translator is NULL. */
 enum status translator_open(struct translator **translator, struct model *model,
                             const struct translator_options *options) STATUS_CHECKED;
 

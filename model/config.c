@@ -74,6 +74,12 @@ static enum status apply_entry(struct config *config, const struct yaml_entry *e
                       yaml_entry_place(entry), entry->key);
 }
 
+/* Whether a key was set, and not just left at its default. */
+static bool is_given(const struct yaml_settings *settings, const char *key)
+{
+    return yaml_settings_find(settings, key) != NULL;
+}
+
 /* Refuses a combination; key is the setting to blame, placed where it was given. */
 static enum status refuse(const struct yaml_settings *settings, const char *key, const char *what)
 {
@@ -139,8 +145,7 @@ static enum status settle_levels(struct config_moe *moe, const struct yaml_setti
         const bool is_switch = moe->gate.value[l] == CONFIG_GATE_SWITCH;
         const bool is_softmax = moe->gate.value[l] == CONFIG_GATE_SOFTMAX;
         const int64_t fixed = is_switch ? 1 : is_softmax ? experts : top_k;
-        const bool is_given = yaml_settings_find(settings, "model.moe.top_k") != NULL;
-        if (is_given && fixed != top_k)
+        if (is_given(settings, "model.moe.top_k") && fixed != top_k)
             return refuse_level(settings, "model.moe.top_k", n, l,
                                 is_switch ? "is %lld, but gate switch sends a token to %lld expert"
                                           : "is %lld, but gate softmax sends a token to all %lld",
@@ -201,6 +206,44 @@ static enum status check_model(struct config_model *model, const struct yaml_set
     return check_places(settings, moe->after.decoder, model->decoder.layers, "decoder");
 }
 
+/* A language model reads one text, from left to right, and has no decoder: defaults that say
+ * otherwise follow it, what was given so is refused. */
+static enum status settle_lm(struct config *config, const struct yaml_settings *settings)
+{
+    struct config_model *model = &config->model;
+    bool has_decoder_place = false;
+    for (int64_t l = 1; l <= CONFIG_MAX_LAYERS; l++)
+        has_decoder_place |= model->moe.after.decoder[l];
+    if (has_decoder_place && is_given(settings, "model.moe.after"))
+        return refuse(
+            settings, "model.moe.after",
+            "names a layer of the decoder, which a language model (model.type lm) has not");
+    if (model->encoder.bidirectional != CONFIG_BIDIRECTIONAL_NONE &&
+        is_given(settings, "model.encoder.bidirectional"))
+        return refuse(settings, "model.encoder.bidirectional",
+                      "must be none: a language model (model.type lm) reads from left to right");
+    if (config->valid.metric != CONFIG_METRIC_PERPLEXITY && is_given(settings, "valid.metric"))
+        return refuse(settings, "valid.metric",
+                      "must be perplexity: a language model (model.type lm) does not translate");
+    memset(model->moe.after.decoder, 0, sizeof model->moe.after.decoder);
+    model->encoder.bidirectional = CONFIG_BIDIRECTIONAL_NONE;
+    config->valid.metric = CONFIG_METRIC_PERPLEXITY;
+    model->tie = model->tie & CONFIG_TIE_SOFTMAX ? CONFIG_TIE_SOURCE | CONFIG_TIE_SOFTMAX : 0;
+    return STATUS_OK;
+}
+
+/* A translator learns from two texts, a language model from one. */
+static enum status check_files(const struct config_paths *paths, const char *key, bool is_lm,
+                               const struct yaml_settings *settings)
+{
+    if (paths->n == 0 || paths->n == (is_lm ? 1 : 2))
+        return STATUS_OK;
+    return refuse_level(settings, key, 1, 0,
+                        is_lm ? "names %lld files; a language model (model.type lm) reads one text"
+                              : "names %lld file; a translator reads two, [source, target]",
+                        paths->n, 0);
+}
+
 static enum status check_data(const struct config_data *data, const struct yaml_settings *settings)
 {
     enum { BYTE_PIECES = 256, CONTROL_PIECES = 4 }; /* unknown, start, end, and one that is text */
@@ -228,7 +271,14 @@ static enum status check_training(const struct config_train *train,
 /* Refuses what contradicts, and settles what follows from other settings. */
 static enum status check(struct config *config, const struct yaml_settings *settings)
 {
+    const bool is_lm = config->model.type == CONFIG_MODEL_LM;
     enum status status = check_data(&config->data, settings);
+    if (status == STATUS_OK)
+        status = check_files(&config->data.train, "data.train", is_lm, settings);
+    if (status == STATUS_OK)
+        status = check_files(&config->data.valid, "data.valid", is_lm, settings);
+    if (status == STATUS_OK && is_lm)
+        status = settle_lm(config, settings);
     if (status == STATUS_OK)
         status = check_model(&config->model, settings);
     if (status == STATUS_OK)
@@ -240,7 +290,8 @@ enum status config_check_train(const struct config *config)
 {
     if (config->data.train.n == 0) {
         status_set(STATUS_CONFIG, "data.train names no files to learn from");
-        status_hint("set data.train: [SOURCE, TARGET], two texts of one sentence a line");
+        status_hint("set data.train: [SOURCE, TARGET], two texts of one sentence a line, or [TEXT] "
+                    "for a language model");
         return STATUS_CONFIG;
     }
     if (config->save.dir[0] == '\0') {

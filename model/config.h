@@ -77,8 +77,8 @@ struct config_places {
 
 /* Paths here can be opened as they stand. Ranges are those of the table: see config_describe(). */
 struct config_data {
-    struct config_paths train; /* source, target; none until training asks for them */
-    struct config_paths valid; /* source, target; or none */
+    struct config_paths train; /* source, target, or one text for a language model; or none */
+    struct config_paths valid; /* the same */
     struct {
         enum config_subword type;
         int64_t size;                  /* pieces of the joint vocabulary */
@@ -112,14 +112,14 @@ struct config_model {
     enum config_model_type type;
     int64_t dim; /* D */
     double dropout;
-    unsigned tie; /* bits of enum config_tie */
-    struct {
+    unsigned tie; /* bits of enum config_tie; a language model's embedding is the source's */
+    struct {      /* all layers of a language model */
         int64_t layers;
         int64_t hidden;  /* H */
         bool projection; /* of the cells to dim; without, hidden is dim */
         enum config_bidirectional bidirectional;
     } encoder;
-    struct {
+    struct { /* not of a language model */
         int64_t layers;
         int64_t hidden;     /* H */
         bool projection;    /* as in the encoder */

@@ -38,8 +38,8 @@ static const char *const metrics[] = {"bleu", "perplexity", NULL};
 const struct config_key config_keys[] = {
     {"name", CONFIG_TYPE_TEXT, FIELD(name), "", 0, 0, 0, NULL, "name of the run, for people"},
 
-    {"data.train", CONFIG_TYPE_PATHS, FIELD(data.train), "[]", 0, 0, RELATIVE, NULL, "source and target text to learn from, one sentence a line"},
-    {"data.valid", CONFIG_TYPE_PATHS, FIELD(data.valid), "[]", 0, 0, RELATIVE, NULL, "source and target text to validate on"},
+    {"data.train", CONFIG_TYPE_PATHS, FIELD(data.train), "[]", 0, 0, RELATIVE, NULL, "source and target text to learn from, one sentence a line; [TEXT] for model.type lm"},
+    {"data.valid", CONFIG_TYPE_PATHS, FIELD(data.valid), "[]", 0, 0, RELATIVE, NULL, "source and target text to validate on; [TEXT] for model.type lm"},
     {"data.subword.type", WORD(data.subword.type), "unigram", 0, 0, MODEL, subword_types, "how text is cut into pieces"},
     {"data.subword.size", INT(data.subword.size), "8000", 4, 1000000, MODEL, NULL, "pieces of the joint vocabulary"},
     {"data.subword.model", CONFIG_TYPE_PATH, FIELD(data.subword.model), "", 0, 0, RELATIVE, NULL, "SentencePiece model to use; empty: train one"},
@@ -49,10 +49,10 @@ const struct config_key config_keys[] = {
     {"data.subword.sampling", FLOAT(data.subword.sampling), "0.0", 0, 10, 0, NULL, "random cuts in training: unigram's alpha, or BPE's share of dropped merges; 0: off"},
     {"data.max_len", INT(data.max_len), "100", 1, 10000, 0, NULL, "pieces; longer training pairs are counted and left out"},
 
-    {"model.type", WORD(model.type), "gnmt", 0, 0, MODEL, model_types, "architecture"},
+    {"model.type", WORD(model.type), "gnmt", 0, 0, MODEL, model_types, "gnmt: translator; lm: language model, all its layers model.encoder, none of them bidirectional"},
     {"model.dim", INT(model.dim), "256", 1, 65536, MODEL, NULL, "width of embeddings and layers"},
     {"model.dropout", FLOAT(model.dropout), "0.2", 0, 1, BELOW, NULL, "share of values dropped between layers in training"},
-    {"model.tie", CONFIG_TYPE_SET, FIELD(model.tie), "[source, target, softmax]", 0, 0, MODEL, ties, "embeddings that are one matrix; []: each its own"},
+    {"model.tie", CONFIG_TYPE_SET, FIELD(model.tie), "[source, target, softmax]", 0, 0, MODEL, ties, "embeddings that are one matrix; []: each its own; lm: softmax ties it to the one embedding"},
     {"model.encoder.layers", INT(model.encoder.layers), "3", 1, CONFIG_MAX_LAYERS, MODEL, NULL, "LSTM layers"},
     {"model.encoder.hidden", INT(model.encoder.hidden), "512", 1, 65536, MODEL, NULL, "cells of an LSTM layer"},
     {"model.encoder.projection", BOOL(model.encoder.projection), "true", 0, 0, MODEL, NULL, "project the cells to model.dim; false: hidden must be model.dim"},
@@ -99,7 +99,7 @@ const struct config_key config_keys[] = {
     {"valid.every", INT(valid.every), "500", 1, 1e9, 0, NULL, "steps between validations"},
     {"valid.beam", INT(valid.beam), "4", 1, 64, 0, NULL, "beam width"},
     {"valid.patience", INT(valid.patience), "0", 0, 1e6, 0, NULL, "validations without a gain before stopping; 0: never stop early"},
-    {"valid.metric", WORD(valid.metric), "bleu", 0, 0, 0, metrics, "what makes a model the best one"},
+    {"valid.metric", WORD(valid.metric), "bleu", 0, 0, 0, metrics, "what makes a model the best one; lm: perplexity"},
     {"valid.alpha", FLOAT(valid.alpha), "0.6", 0, 10, 0, NULL, "length penalty"},
     {"valid.beta", FLOAT(valid.beta), "0.0", 0, 10, 0, NULL, "coverage penalty"},
     {"valid.max_sentences", INT(valid.max_sentences), "0", 0, 1e9, 0, NULL, "sentences to translate, from the first; 0: all"},

@@ -142,7 +142,7 @@ static bool join_path(const char *directory, const char *path, char target[CONFI
 static bool parse_paths(const struct yaml_entry *entry, const char *directory,
                         struct config_paths *paths)
 {
-    if (entry->n_values != 0 && entry->n_values != CONFIG_MAX_PATHS)
+    if (entry->n_values > CONFIG_MAX_PATHS)
         return false;
     *paths = (struct config_paths){.n = (int64_t)entry->n_values};
     for (size_t i = 0; i < entry->n_values; i++)
@@ -499,7 +499,7 @@ enum status config_value_allowed(const struct config_key *key, struct buffer *te
     case CONFIG_TYPE_PATH:
         return buffer_printf(text, "a path of at most %d bytes", CONFIG_PATH_BYTES - 1);
     case CONFIG_TYPE_PATHS:
-        return buffer_append_string(text, "two paths, [source, target], or []");
+        return buffer_printf(text, "a list of at most %d paths", CONFIG_MAX_PATHS);
     case CONFIG_TYPE_PLACES:
         return buffer_printf(text, "a list of layers from encoder.1 and decoder.1 to %d, each once",
                              CONFIG_MAX_LAYERS);

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "model/lm.h"
+
 /* A position's name for random numbers: over any max_len, and unique while an update has fewer than
  * 2^18 sentences; beyond, names repeat and so does noise, which does no harm. */
 static int32_t name_of(int32_t sentence, int64_t position)
@@ -73,6 +75,11 @@ static struct param *add_table(struct model *model, const char *name)
                      "%s", name);
 }
 
+bool model_is_lm(const struct model *model)
+{
+    return model->config.model.type == CONFIG_MODEL_LM;
+}
+
 /* Source, target and softmax matrices, shared as model.tie says. */
 static void init_tables(struct model *model)
 {
@@ -83,9 +90,10 @@ static void init_tables(struct model *model)
     model->source_embedding = (struct embedding){
         .table = tie & CONFIG_TIE_SOURCE ? shared : add_table(model, "embedding.source"),
         .scale = scale};
-    model->target_embedding = (struct embedding){
-        .table = tie & CONFIG_TIE_TARGET ? shared : add_table(model, "embedding.target"),
-        .scale = scale};
+    if (!model_is_lm(model))
+        model->target_embedding = (struct embedding){
+            .table = tie & CONFIG_TIE_TARGET ? shared : add_table(model, "embedding.target"),
+            .scale = scale};
     output_init(&model->output, &model->params, "output", model->vocabulary, dim,
                 tie & CONFIG_TIE_SOFTMAX ? shared : NULL);
 }
@@ -105,8 +113,9 @@ enum status model_init(struct model *model, struct backend *backend, const struc
     const struct decoder_config decoder = decoder_config_of(config);
     init_tables(model);
     encoder_init(&model->encoder, &model->params, &encoder, &model->source_embedding);
-    decoder_init(&model->decoder, &model->params, &decoder, &model->target_embedding,
-                 &model->output);
+    if (!model_is_lm(model))
+        decoder_init(&model->decoder, &model->params, &decoder, &model->target_embedding,
+                     &model->output);
     status = param_list_check(&model->params);
     if (status < 0)
         model_free(model);
@@ -188,11 +197,13 @@ static enum status upload_side(struct sequence *sequence, struct ids *host, cons
 enum status model_batch_upload(struct model_batch *to, const struct pass *pass,
                                const struct batch *batch)
 {
-    to->target = (struct sequence){0};
+    to->source = to->target = (struct sequence){0};
     to->labels = (struct tensor){0};
-    enum status status = upload_side(
-        &to->source, &to->host, pass, batch->source, batch->source_length, batch->n_sentences,
-        batch->source_lengths, batch->source_rows, batch->n_source_tokens, batch->sentences);
+    enum status status = STATUS_OK;
+    if (batch->source_length > 0)
+        status = upload_side(&to->source, &to->host, pass, batch->source, batch->source_length,
+                             batch->n_sentences, batch->source_lengths, batch->source_rows,
+                             batch->n_source_tokens, batch->sentences);
     if (status < 0 || batch->target_length == 0)
         return status;
     status = upload_side(&to->target, &to->host, pass, batch->target_in, batch->target_length,
@@ -222,25 +233,48 @@ struct tensor model_encode(struct model *model, const struct pass *pass,
     return encoder_forward(&model->encoder, pass, record, source, 0);
 }
 
+/* Losses of what the softmax reads; in a training pass its gradient, else an absent tensor. */
+static struct tensor loss_of(struct model *model, const struct pass *pass,
+                             struct model_record *record, const struct model_batch *batch,
+                             const struct tensor *readout, double smoothing, double scale)
+{
+    struct tensor d_readout = {0};
+    record->loss = tensor_1d(pass->arena, pass->backend->real, readout->dim[0]);
+    record->nll = tensor_like(pass->arena, &record->loss);
+    if (pass->is_training)
+        d_readout = tensor_like(pass->arena, readout);
+    output_loss(&model->output, pass, &record->loss, &record->nll, readout, &batch->labels,
+                smoothing, scale, tensor_or_null(&d_readout));
+    return d_readout;
+}
+
+static void lm_loss(struct model *model, const struct pass *pass, struct model_record *record,
+                    const struct model_batch *batch, double smoothing, double scale,
+                    double balance_scale)
+{
+    const struct tensor readout =
+        lm_forward(&model->encoder, pass, &record->encoder, &batch->target, balance_scale);
+    const struct tensor d_readout = loss_of(model, pass, record, batch, &readout, smoothing, scale);
+    if (pass->is_training)
+        lm_backward(&model->encoder, pass, &record->encoder, &batch->target, &d_readout);
+}
+
 void model_loss(struct model *model, const struct pass *pass, struct model_record *record,
                 const struct model_batch *batch, double smoothing, double scale,
                 double balance_scale)
 {
+    if (model_is_lm(model)) {
+        lm_loss(model, pass, record, batch, smoothing, scale, balance_scale);
+        return;
+    }
     const struct tensor memory =
         encoder_forward(&model->encoder, pass, &record->encoder, &batch->source, balance_scale);
     const struct tensor readout =
         decoder_forward(&model->decoder, pass, &record->decoder, &batch->target, &memory,
                         &batch->source.lengths, balance_scale);
-    record->loss = tensor_1d(pass->arena, pass->backend->real, readout.dim[0]);
-    record->nll = tensor_like(pass->arena, &record->loss);
-    if (!pass->is_training) {
-        output_loss(&model->output, pass, &record->loss, &record->nll, &readout, &batch->labels,
-                    smoothing, scale, NULL);
+    const struct tensor d_readout = loss_of(model, pass, record, batch, &readout, smoothing, scale);
+    if (!pass->is_training)
         return;
-    }
-    const struct tensor d_readout = tensor_like(pass->arena, &readout);
-    output_loss(&model->output, pass, &record->loss, &record->nll, &readout, &batch->labels,
-                smoothing, scale, &d_readout);
     const struct tensor d_memory = tensor_like(pass->arena, &memory);
     decoder_backward(&model->decoder, pass, &record->decoder, &batch->target, &d_readout,
                      &d_memory);

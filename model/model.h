@@ -1,4 +1,8 @@
-/* The whole translation model: embeddings, encoder, decoder, softmax, and its subword model.
+/* The whole model, a translator or a language model, and its subword model.
+ *
+ * A translator has embeddings, encoder, decoder and softmax; a language model (model/lm.h) has one
+ * embedding, the source's, the encoder's layers and the softmax, and its text is the target of a
+ * batch without source.
  *
  * Letters as in backend/backend.h. A model's weights may be read by several threads at once, each
  * with a backend and a pass of its own, as long as nobody trains it. */
@@ -20,13 +24,15 @@ struct model {
     struct embedding source_embedding, target_embedding;
     struct output output;
     struct encoder encoder;
-    struct decoder decoder;
+    struct decoder decoder; /* zeroed in a language model: no layers */
 };
 
 /* Lays a model out for V = vocabulary words; values are undefined until model_start() or a load.
  * is_training: with gradients and moments. backend is borrowed. On error the model is zeroed. */
 enum status model_init(struct model *model, struct backend *backend, const struct config *config,
                        int64_t vocabulary, bool is_training) STATUS_CHECKED;
+
+bool model_is_lm(const struct model *model);
 
 /* Draws start values and packs them. */
 void model_start(struct model *model, uint64_t seed);
@@ -39,7 +45,7 @@ int64_t model_moe_layers(struct model *model, struct moe **layers, int64_t max);
 
 /* A batch in the backend's memory. Tensors live in the pass's arena, names in a reused buffer. */
 struct model_batch {
-    struct sequence source; /* ids [S, B] */
+    struct sequence source; /* ids [S, B]; absent without sources */
     struct sequence target; /* ids [T, B] target_in; absent without targets */
     struct tensor labels;   /* [N] i32: target_out of the real tokens */
     struct ids host;        /* owned scratch of the upload */

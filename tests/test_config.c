@@ -182,12 +182,11 @@ static void test_wrong_values(void **state)
                                         "of source, target or softmax"},
         {"model.tie: [source, source]\n", "f.yaml:1: model.tie is [source, source], expected a "
                                           "list of source, target or softmax"},
-        {"data.train: [a]\n",
-         "f.yaml:1: data.train is [a], expected two paths, [source, target], or []"},
-        {"data.train: a\n",
-         "f.yaml:1: data.train is 'a', expected two paths, [source, target], or []"},
+        {"data.train: a\n", "f.yaml:1: data.train is 'a', expected a list of at most 2 paths"},
         {"data.train: [a, '']\n",
-         "f.yaml:1: data.train is [a, ], expected two paths, [source, target], or []"},
+         "f.yaml:1: data.train is [a, ], expected a list of at most 2 paths"},
+        {"data.train: [a, b, c]\n",
+         "f.yaml:1: data.train is [a, b, c], expected a list of at most 2 paths"},
         {"model.moe.after: [encoder.0]\n",
          "f.yaml:1: model.moe.after is [encoder.0], expected a list of layers from encoder.1 and "
          "decoder.1 to 16, each once"},
@@ -291,8 +290,39 @@ static void test_settings_that_contradict(void **state)
         {"train.schedule.decay: linear\n",
          "f.yaml:1: train.schedule.decay is linear, but warmup and hold leave no step of "
          "train.steps for it"},
+        {"data.train: [a]\n",
+         "f.yaml:1: data.train names 1 file; a translator reads two, [source, target]"},
+        {"data.valid: [a, b]\nmodel.type: lm\n",
+         "f.yaml:1: data.valid names 2 files; a language model (model.type lm) reads one text"},
+        {"model: {type: lm, moe: {after: [encoder.1, decoder.1]}}\n",
+         "f.yaml:1: model.moe.after names a layer of the decoder, which a language model "
+         "(model.type lm) has not"},
+        {"model: {type: lm, encoder: {bidirectional: first}}\n",
+         "f.yaml:1: model.encoder.bidirectional must be none: a language model (model.type lm) "
+         "reads from left to right"},
+        {"model.type: lm\nvalid.metric: bleu\n",
+         "f.yaml:2: valid.metric must be perplexity: a language model (model.type lm) does not "
+         "translate"},
     };
     check_refusals(refusals, sizeof refusals / sizeof *refusals);
+}
+
+/* What a language model has not is off where the defaults have it. */
+static void test_language_model(void **state)
+{
+    (void)state;
+    struct config config;
+    assert_int_equal(read_text(&config, "model.type: lm\ndata.train: [a]\n"), STATUS_OK);
+    assert_int_equal(config.data.train.n, 1);
+    assert_int_equal(config.model.encoder.bidirectional, CONFIG_BIDIRECTIONAL_NONE);
+    assert_int_equal(config.valid.metric, CONFIG_METRIC_PERPLEXITY);
+    assert_true(config.model.moe.after.encoder[2]);
+    assert_false(config.model.moe.after.decoder[1]);
+    assert_int_equal(config.model.tie, CONFIG_TIE_SOURCE | CONFIG_TIE_SOFTMAX);
+    assert_int_equal(read_text(&config, "model: {type: lm, tie: [softmax]}\n"), STATUS_OK);
+    assert_int_equal(config.model.tie, CONFIG_TIE_SOURCE | CONFIG_TIE_SOFTMAX);
+    assert_int_equal(read_text(&config, "model: {type: lm, tie: [source, target]}\n"), STATUS_OK);
+    assert_int_equal(config.model.tie, 0);
 }
 
 /* A directory of its own for a test, removed by the test. */
@@ -382,6 +412,7 @@ static void test_written_text_reads_back_to_the_bit(void **state)
     (void)state;
     check_round_trip("");
     check_round_trip(awkward);
+    check_round_trip("model.type: lm\ndata: {train: [/a], valid: [/b]}\n");
 }
 
 static void test_written_form(void **state)
@@ -481,6 +512,7 @@ int main(void)
         cmocka_unit_test(test_wrong_values),
         cmocka_unit_test(test_levels_settle),
         cmocka_unit_test(test_settings_that_contradict),
+        cmocka_unit_test(test_language_model),
         cmocka_unit_test(test_paths_and_command_line),
         cmocka_unit_test(test_training_needs_data_and_a_directory),
         cmocka_unit_test(test_written_text_reads_back_to_the_bit),

@@ -86,6 +86,46 @@ static void pairs_are_kept_or_counted(void **state)
     corpus_free(&corpus);
 }
 
+/* One text: no pair has a source, the rest is as above. */
+static void one_text_is_kept_or_counted(void **state)
+{
+    (void)state;
+    const char *path = scratch_write(&scratch, "text", "ab\n\nabcdef\nc", 12);
+    const struct corpus_options options = {
+        .targets = &path, .n_files = 1, .target_subword = letters, .max_len = 4, .threads = 1};
+    struct corpus corpus;
+    assert_int_equal(corpus_load(&corpus, &options), STATUS_OK);
+    assert_int_equal(corpus.n_pairs, 2);
+    assert_int_equal(corpus.report.lines, 4);
+    assert_int_equal(corpus.report.empty.count, 1);
+    assert_int_equal(corpus.report.too_long.count, 1);
+    const int32_t ids[] = {id(SPACE), id("a"), id("b"),    SUBWORD_EOS,
+                           id(SPACE), id("c"), SUBWORD_EOS};
+    assert_int_equal(corpus.n_source_ids, 0);
+    assert_int_equal(corpus.n_target_ids, 7);
+    assert_memory_equal(corpus.ids, ids, sizeof ids);
+    static const struct corpus_pair pairs[] = {{0, 0, 4}, {4, 0, 3}};
+    assert_memory_equal(corpus.pairs, pairs, sizeof pairs);
+
+    struct epoch_plan plan;
+    struct batch batch = {0};
+    assert_int_equal(epoch_plan_make(&plan, &corpus, 1, 0, 100), STATUS_OK);
+    assert_int_equal(plan.n_batches, 1);
+    assert_int_equal(epoch_plan_batch(&plan, &corpus, 0, 0, &batch), STATUS_OK);
+    assert_int_equal(batch.n_sentences, 2);
+    assert_int_equal(batch.source_length, 0);
+    assert_int_equal(batch.n_source_tokens, 0);
+    assert_int_equal(batch.target_length, 4);
+    assert_int_equal(batch.n_target_tokens, 7);
+    batch_free(&batch);
+    epoch_plan_free(&plan);
+    corpus_free(&corpus);
+
+    path = scratch_write(&scratch, "text", "\nabcdef\n", 8);
+    assert_int_equal(corpus_load(&corpus, &options), STATUS_DATA);
+    assert_non_null(strstr(status_message(), "2 lines, 1 empty, 1 longer than 4 pieces"));
+}
+
 static void unequal_files_are_refused(void **state)
 {
     (void)state;
@@ -296,10 +336,15 @@ static void batches_hold_their_pairs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pairs_are_kept_or_counted), cmocka_unit_test(unequal_files_are_refused),
-        cmocka_unit_test(repairs_are_told),          cmocka_unit_test(batch_layout),
-        cmocka_unit_test(threads_do_not_matter),     cmocka_unit_test(plan_keeps_its_promises),
-        cmocka_unit_test(plan_is_a_pure_function),   cmocka_unit_test(batches_hold_their_pairs),
+        cmocka_unit_test(pairs_are_kept_or_counted),
+        cmocka_unit_test(one_text_is_kept_or_counted),
+        cmocka_unit_test(unequal_files_are_refused),
+        cmocka_unit_test(repairs_are_told),
+        cmocka_unit_test(batch_layout),
+        cmocka_unit_test(threads_do_not_matter),
+        cmocka_unit_test(plan_keeps_its_promises),
+        cmocka_unit_test(plan_is_a_pure_function),
+        cmocka_unit_test(batches_hold_their_pairs),
     };
     scratch_open(&scratch);
     train_letters();

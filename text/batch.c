@@ -14,8 +14,8 @@ void batch_start(struct batch *batch)
 enum status batch_add(struct batch *batch, const int32_t *source, int64_t source_length,
                       const int32_t *target, int64_t target_length)
 {
-    CHECK(source_length > 0 && target_length >= 0, "lengths %lld, %lld", (long long)source_length,
-          (long long)target_length);
+    CHECK(source_length >= 0 && target_length >= 0 && source_length + target_length > 0,
+          "lengths %lld, %lld", (long long)source_length, (long long)target_length);
     if (batch->n_sentences == batch->pairs_capacity) {
         const int64_t capacity = batch->pairs_capacity * 2 + 64;
         struct batch_pair *pairs = realloc(batch->pairs, (size_t)capacity * sizeof *pairs);

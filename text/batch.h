@@ -1,4 +1,5 @@
-/* One batch of sentence pairs in host memory, padded and time-major, as the model reads it.
+/* One batch of sentence pairs in host memory, padded and time-major, as the model reads it. A
+ * language model's has targets alone.
  *
  * Usage: batch_start(), batch_add() for each pair, batch_finish(). The memory is the batch's own
  * and is kept from one filling to the next, so after the largest batch nothing is allocated.
@@ -24,7 +25,7 @@ struct batch_pair {
 
 struct batch {
     int64_t n_sentences;      /* B */
-    int64_t source_length;    /* S */
+    int64_t source_length;    /* S; 0 without sources */
     int64_t target_length;    /* T; 0 without targets */
     int64_t n_source_tokens;  /* sum of source_lengths */
     int64_t n_target_tokens;  /* sum of target_lengths */
@@ -47,8 +48,8 @@ struct batch {
 /* Empties the batch and keeps its memory; a zeroed batch is empty. */
 void batch_start(struct batch *batch);
 
-/* Adds a pair. Ids stay borrowed until batch_finish(). The source has at least one id; a target of
- * length 0 (for translation) may be NULL. STATUS_MEMORY. */
+/* Adds a pair. Ids stay borrowed until batch_finish(). One side may be NULL with length 0 in all
+ * pairs: the target in translation, the source for a language model. STATUS_MEMORY. */
 enum status batch_add(struct batch *batch, const int32_t *source, int64_t source_length,
                       const int32_t *target, int64_t target_length) STATUS_CHECKED;
 

@@ -30,6 +30,11 @@ struct loader {
     FILE *pairs;
 };
 
+static bool has_sources(const struct corpus_options *options)
+{
+    return options->sources != NULL;
+}
+
 static enum status cannot_write(const char *directory)
 {
     return status_set(STATUS_IO, "cannot write a temporary file in %s: %s",
@@ -56,10 +61,15 @@ static enum status encode_side(const struct loader *loader, const struct line *l
     return status;
 }
 
-static bool is_kept(const struct encoded *row, int64_t max_len)
+static bool is_empty(const struct encoded *row, const struct corpus_options *options)
 {
-    return row->n_source > 0 && row->n_target > 0 && row->n_source <= max_len &&
-           row->n_target <= max_len;
+    return row->n_target == 0 || (has_sources(options) && row->n_source == 0);
+}
+
+static bool is_kept(const struct encoded *row, const struct corpus_options *options)
+{
+    return !is_empty(row, options) && row->n_source <= options->max_len &&
+           row->n_target <= options->max_len;
 }
 
 static enum status encode_row(void *context, int thread, const struct line *row,
@@ -69,15 +79,20 @@ static enum status encode_row(void *context, int thread, const struct line *row,
     struct ids *ids = &loader->scratch[thread];
     struct encoded encoded = {0};
     ids_clear(ids);
-    enum status status = encode_side(loader, &row[0], 0, ids, &encoded.n_source);
+    const struct line *target = row;
+    enum status status = STATUS_OK;
+    if (has_sources(loader->options)) {
+        encoded.text_hash = XXH3_64bits(row->bytes, row->size);
+        status = encode_side(loader, row, 0, ids, &encoded.n_source);
+        target++;
+    }
     if (status == STATUS_OK)
-        status = encode_side(loader, &row[1], 1, ids, &encoded.n_target);
+        status = encode_side(loader, target, 1, ids, &encoded.n_target);
     if (status < 0)
         return status;
-    encoded.text_hash =
-        XXH3_64bits_withSeed(row[1].bytes, row[1].size, XXH3_64bits(row[0].bytes, row[0].size));
+    encoded.text_hash = XXH3_64bits_withSeed(target->bytes, target->size, encoded.text_hash);
     status = buffer_append(output, &encoded, sizeof encoded);
-    if (status < 0 || !is_kept(&encoded, loader->options->max_len))
+    if (status < 0 || !is_kept(&encoded, loader->options))
         return status;
     return buffer_append(output, ids->data, ids->size * sizeof *ids->data);
 }
@@ -99,16 +114,17 @@ static bool write_side(FILE *file, const int32_t *ids, int64_t n, int32_t eos, i
 
 static enum status write_pair(struct loader *loader, const struct encoded *row, const int32_t *ids)
 {
+    const bool is_pair = has_sources(loader->options);
     const struct subword *source = loader->options->source_subword;
     const struct subword *target = loader->options->target_subword;
     struct corpus *corpus = loader->corpus;
     if (corpus->n_pairs == INT32_MAX)
         return status_set(STATUS_DATA, "more than %d pairs", INT32_MAX);
     const struct corpus_pair pair = {.start = loader->next_start,
-                                     .source_length = (int32_t)row->n_source + 1,
+                                     .source_length = is_pair ? (int32_t)row->n_source + 1 : 0,
                                      .target_length = (int32_t)row->n_target + 1};
-    if (!write_side(loader->ids, ids, row->n_source, subword_eos_id(source),
-                    subword_unknown_id(source), &corpus->report.source_unknown) ||
+    if ((is_pair && !write_side(loader->ids, ids, row->n_source, subword_eos_id(source),
+                                subword_unknown_id(source), &corpus->report.source_unknown)) ||
         !write_side(loader->ids, ids + row->n_source, row->n_target, subword_eos_id(target),
                     subword_unknown_id(target), &corpus->report.target_unknown) ||
         fwrite(&pair, sizeof pair, 1, loader->pairs) != 1)
@@ -133,9 +149,10 @@ static enum status take_rows(void *context, const struct buffer *output, bool is
         corpus->text_hash =
             XXH3_64bits_withSeed(&row.text_hash, sizeof row.text_hash, corpus->text_hash);
         const int64_t line = ++corpus->report.lines;
-        if (!is_kept(&row, loader->options->max_len)) {
-            const bool is_empty = row.n_source == 0 || row.n_target == 0;
-            tally(is_empty ? &corpus->report.empty : &corpus->report.too_long, line);
+        if (!is_kept(&row, loader->options)) {
+            tally(is_empty(&row, loader->options) ? &corpus->report.empty
+                                                  : &corpus->report.too_long,
+                  line);
             continue;
         }
         /* whole ids follow whole structs, so they are aligned */
@@ -158,26 +175,29 @@ static enum status describe_repairs(struct corpus_report *report, const struct l
     return buffer_append_string(&report->repairs, "\n");
 }
 
+/* Loads one file of each side; source is NULL in a corpus of one text. */
 static enum status load_files(struct loader *loader, const char *source, const char *target)
 {
+    const char *const paths[2] = {source ? source : target, target};
     struct lines *inputs[2] = {NULL, NULL};
-    enum status status = lines_open(&inputs[0], source);
-    if (status == STATUS_OK)
-        status = lines_open(&inputs[1], target);
+    const size_t n_inputs = source ? 2 : 1;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < n_inputs && status == STATUS_OK; i++)
+        status = lines_open(&inputs[i], paths[i]);
     loader->first_pair = loader->corpus->report.lines;
     if (status == STATUS_OK)
         status = pipeline_run(&(struct pipeline){.inputs = inputs,
-                                                 .n_inputs = 2,
+                                                 .n_inputs = n_inputs,
                                                  .threads = loader->options->threads,
                                                  .context = loader,
                                                  .apply = encode_row,
                                                  .deliver = take_rows});
-    if (status == STATUS_DATA)
+    if (status == STATUS_DATA && source)
         status_hint("the files must be line-parallel: line n of one is the translation of line n "
                     "of the other; 'mixt prep --check %s %s' looks for the place",
                     source, target);
-    for (int side = 0; side < 2 && status == STATUS_OK; side++)
-        status = describe_repairs(&loader->corpus->report, inputs[side]);
+    for (size_t i = 0; i < n_inputs && status == STATUS_OK; i++)
+        status = describe_repairs(&loader->corpus->report, inputs[i]);
     lines_close(inputs[0]);
     lines_close(inputs[1]);
     return status;
@@ -185,7 +205,8 @@ static enum status load_files(struct loader *loader, const char *source, const c
 
 static enum status check_models(const struct corpus_options *options)
 {
-    if (subword_eos_id(options->source_subword) < 0 || subword_eos_id(options->target_subword) < 0)
+    if ((has_sources(options) && subword_eos_id(options->source_subword) < 0) ||
+        subword_eos_id(options->target_subword) < 0)
         return status_set(STATUS_CONFIG, "the subword model has no end-of-sentence piece (</s>)");
     if (subword_bos_id(options->target_subword) < 0)
         return status_set(STATUS_CONFIG, "the subword model has no begin-of-sentence piece (<s>)");
@@ -199,6 +220,13 @@ static enum status check_not_empty(const struct corpus *corpus,
     if (corpus->n_pairs > 0)
         return STATUS_OK;
     const struct corpus_report *report = &corpus->report;
+    if (!has_sources(options))
+        return status_set(STATUS_DATA,
+                          "no sentence left in %s: %lld lines, %lld empty, %lld longer than %lld "
+                          "pieces",
+                          options->n_files ? options->targets[0] : "no file",
+                          (long long)report->lines, (long long)report->empty.count,
+                          (long long)report->too_long.count, (long long)options->max_len);
     return status_set(STATUS_DATA,
                       "no sentence pair left in %s and %s: %lld lines, %lld with an empty side, "
                       "%lld longer than %lld pieces",
@@ -255,7 +283,8 @@ static enum status load(struct loader *loader)
     enum status status =
         loader->pairs == NULL ? cannot_write(options->scratch_directory) : STATUS_OK;
     for (size_t i = 0; i < options->n_files && status == STATUS_OK; i++)
-        status = load_files(loader, options->sources[i], options->targets[i]);
+        status = load_files(loader, has_sources(options) ? options->sources[i] : NULL,
+                            options->targets[i]);
     if (status == STATUS_OK)
         status = check_not_empty(loader->corpus, options);
     return status < 0 ? status : map_files(loader);

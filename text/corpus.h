@@ -1,4 +1,4 @@
-/* A parallel corpus as piece ids, and the order in which an epoch goes through it.
+/* A parallel corpus, or one text, as piece ids, and the order in which an epoch goes through it.
  *
  * The ids lie in a temporary file that is mapped into memory, so a corpus may be larger than the
  * machine's memory: the system keeps what is in use and drops the rest. */
@@ -19,10 +19,12 @@ enum {
 };
 
 struct corpus_options {
-    const char *const *sources; /* [n_files] paths; file i of both sides is line-parallel */
+    const char *const *sources; /* [n_files] paths; file i of both sides is line-parallel; NULL:
+                                 * one text, the targets, and no pair has a source */
     const char *const *targets; /* [n_files] */
     size_t n_files;
-    const struct subword *source_subword; /* each has an eos, the target one also a bos */
+    const struct subword *source_subword; /* each has an eos, the target one also a bos; NULL where
+                                           * sources is */
     const struct subword *target_subword; /* may be the same */
     int64_t max_len;                      /* pieces a side, without eos; 1..CORPUS_MAX_LEN */
     int threads;                          /* for encoding, 1 or more; no influence on the result */
@@ -46,7 +48,7 @@ struct corpus_report {
 /* Where a pair lies in a corpus' ids: source, then target, each with its eos. */
 struct corpus_pair {
     int64_t start;
-    int32_t source_length; /* eos included */
+    int32_t source_length; /* eos included; 0 in a corpus of one text */
     int32_t target_length;
 };
 

@@ -54,7 +54,8 @@ static void print_summary(const struct safetensors *file, const char *path,
     const struct config_model *model = &config->model;
     const char *step = safetensors_metadata(file, "step");
     printf("file: %s\n", path);
-    printf("kind: %s\n", step ? "checkpoint (weights and training state)" : "model");
+    printf("kind: %s%s\n", model->type == CONFIG_MODEL_LM ? "language model" : "translator",
+           step ? ", checkpoint (weights and training state)" : "");
     if (step)
         printf("step: %s\n", step);
     printf("numbers: %" PRIu64 " in %zu tensors\n", numbers, safetensors_count(file));
@@ -65,8 +66,9 @@ static void print_summary(const struct safetensors *file, const char *path,
            model->encoder.bidirectional == CONFIG_BIDIRECTIONAL_FIRST
                ? ", the first in both directions"
                : "");
-    printf("decoder: %" PRId64 " LSTM layers of %" PRId64 " cells\n", model->decoder.layers,
-           model->decoder.hidden);
+    if (model->type != CONFIG_MODEL_LM)
+        printf("decoder: %" PRId64 " LSTM layers of %" PRId64 " cells\n", model->decoder.layers,
+               model->decoder.hidden);
     for (int64_t l = 1; l <= model->encoder.layers; l++)
         if (model->moe.after.encoder[l])
             printf("mixture: after encoder.%" PRId64 ", %" PRId64 " experts, top %" PRId64 "\n", l,

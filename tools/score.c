@@ -1,4 +1,4 @@
-/* mixt score: how probable a model finds given translations. */
+/* mixt score: how probable a model finds given translations, or a language model given text. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ static const struct option table[] = {
     {"model", 'm', NULL, "MODEL", OPTION_STRING, AT(model), 0, 0, NULL,
      "run directory (its best model) or .safetensors file"},
     {"ppl", 0, NULL, NULL, OPTION_FLAG, AT(only_ppl), 0, 0, NULL,
-     "print only the perplexity of the whole, per target piece"},
+     "print only the perplexity of the whole, a piece"},
     {"threads", 't', NULL, "N", OPTION_INT, AT(threads), 0, 1024, NULL,
      "threads (default 0: all cores)"},
     {"device", 0, NULL, "NAME", OPTION_STRING, AT(device), 0, 0, "auto|cpu|ref",
@@ -33,15 +33,17 @@ static const struct option table[] = {
 
 static const struct options_command command = {
     .verb = "score",
-    .arguments = "SOURCE TARGET",
+    .arguments = "[SOURCE] TARGET",
     .description =
         "Prints for each pair of lines the natural logarithm of the probability that the model "
-        "gives the target, end of sentence included. Pairs are scored whole, whatever their "
-        "length. The perplexity of all goes to standard error, or, with --ppl, alone to standard "
-        "output.",
+        "gives the target, end of sentence included; a language model has no SOURCE and scores "
+        "the lines of one text. Lines are scored whole, whatever their length.\n"
+        "The perplexity of all goes to standard error, a piece and a word; words are what white "
+        "space separates, and one end a line, so that models of different vocabularies compare. "
+        "With --ppl the perplexity a piece goes alone to standard output.",
     .options = table,
     .n_options = sizeof table / sizeof *table,
-    .min_arguments = 2,
+    .min_arguments = 1,
     .max_arguments = 2,
 };
 
@@ -54,11 +56,13 @@ struct scorer {
     struct batch batch;
     struct model_batch uploaded;
     struct model_record record;
-    struct ids sources[BLOCK_PAIRS], targets[BLOCK_PAIRS];
-    float *nll; /* owned [nll_capacity] */
+    struct lines *inputs[2]; /* owned; source and target, or a language model's one text */
+    int n_inputs;
+    struct ids sides[2][BLOCK_PAIRS]; /* sources, empty for a language model, and targets */
+    float *nll;                       /* owned [nll_capacity] */
     size_t nll_capacity;
     double total;
-    int64_t n_pieces;
+    int64_t n_pieces, n_words;
 };
 
 /* Sums of negative log-likelihoods of the n pairs of the block. */
@@ -70,8 +74,8 @@ static enum status score_block(struct scorer *scorer, size_t n, double sums[BLOC
     enum status status = STATUS_OK;
     for (size_t i = 0; i < n && status >= 0; i++)
         status =
-            batch_add(&scorer->batch, scorer->sources[i].data, (int64_t)scorer->sources[i].size,
-                      scorer->targets[i].data, (int64_t)scorer->targets[i].size);
+            batch_add(&scorer->batch, scorer->sides[0][i].data, (int64_t)scorer->sides[0][i].size,
+                      scorer->sides[1][i].data, (int64_t)scorer->sides[1][i].size);
     if (status >= 0)
         status = batch_finish(&scorer->batch, subword_bos_id(scorer->model.subword), 0);
     if (status >= 0)
@@ -106,51 +110,69 @@ static enum status encode(const struct subword *subword, const struct line *line
     return status < 0 ? status : ids_push(ids, subword_eos_id(subword));
 }
 
-/* Reads up to a block of pairs; *n is 0 at the end of both files. */
-static enum status read_block(struct scorer *scorer, struct lines *sources, struct lines *targets,
-                              size_t *n)
+/* White space separated words of a line, and its end. */
+static int64_t count_words(const struct line *line)
 {
-    const struct subword *subword = scorer->model.subword;
+    int64_t count = 1;
+    bool is_inside = false;
+    for (size_t i = 0; i < line->size; i++) {
+        const bool is_space = strchr(" \t\r\f\v", line->bytes[i]) != NULL;
+        count += !is_space && !is_inside;
+        is_inside = !is_space;
+    }
+    return count;
+}
+
+static enum status unequal(const struct scorer *scorer, bool source_ended)
+{
+    struct lines *const ended = scorer->inputs[!source_ended];
+    struct lines *const longer = scorer->inputs[source_ended];
+    (void)status_set(STATUS_DATA, "%s ends after %" PRId64 " lines, %s goes on", lines_name(ended),
+                     lines_so_far(ended)->lines, lines_name(longer));
+    status_hint("the files must be line-parallel");
+    return STATUS_DATA;
+}
+
+/* Reads up to a block of lines or pairs; *n is 0 at the end of all files. */
+static enum status read_block(struct scorer *scorer, size_t *n)
+{
+    const int n_inputs = scorer->n_inputs;
     for (*n = 0; *n < BLOCK_PAIRS; (*n)++) {
-        struct line source, target;
-        enum status status = lines_next(sources, &source);
-        if (status >= 0)
-            status = lines_next(targets, &target);
+        struct line lines[2];
+        enum status status = STATUS_OK;
+        for (int i = 0; i < n_inputs && status >= 0; i++)
+            status = lines_next(scorer->inputs[i], &lines[i]);
         if (status < 0)
             return status;
-        if (!source.bytes && !target.bytes)
+        const struct line *target = &lines[n_inputs - 1];
+        if ((lines[0].bytes == NULL) != (target->bytes == NULL))
+            return unequal(scorer, !lines[0].bytes);
+        if (!target->bytes)
             return STATUS_OK;
-        if (!source.bytes || !target.bytes) {
-            (void)status_set(STATUS_DATA, "%s ends after %" PRId64 " lines, %s goes on",
-                             lines_name(source.bytes ? targets : sources),
-                             lines_so_far(source.bytes ? targets : sources)->lines,
-                             lines_name(source.bytes ? sources : targets));
-            status_hint("the files must be line-parallel");
-            return STATUS_DATA;
-        }
-        status = encode(subword, &source, &scorer->sources[*n]);
+        if (n_inputs == 2)
+            status = encode(scorer->model.subword, &lines[0], &scorer->sides[0][*n]);
         if (status >= 0)
-            status = encode(subword, &target, &scorer->targets[*n]);
+            status = encode(scorer->model.subword, target, &scorer->sides[1][*n]);
         if (status < 0)
             return status;
+        scorer->n_pieces += (int64_t)scorer->sides[1][*n].size;
+        scorer->n_words += count_words(target);
     }
     return STATUS_OK;
 }
 
-static enum status score_files(struct scorer *scorer, struct lines *sources, struct lines *targets,
-                               bool only_ppl)
+static enum status score_files(struct scorer *scorer, bool only_ppl)
 {
     double sums[BLOCK_PAIRS];
     for (;;) {
         size_t n;
-        enum status status = read_block(scorer, sources, targets, &n);
+        enum status status = read_block(scorer, &n);
         if (status < 0 || n == 0)
             return status;
         if ((status = score_block(scorer, n, sums)) < 0)
             return status;
         for (size_t i = 0; i < n; i++) {
             scorer->total += sums[i];
-            scorer->n_pieces += (int64_t)scorer->targets[i].size;
             if (!only_ppl)
                 printf("%.6f\n", -sums[i]);
         }
@@ -161,9 +183,10 @@ static enum status score_files(struct scorer *scorer, struct lines *sources, str
 
 static void scorer_free(struct scorer *scorer)
 {
-    for (int i = 0; i < BLOCK_PAIRS; i++) {
-        ids_free(&scorer->sources[i]);
-        ids_free(&scorer->targets[i]);
+    for (int side = 0; side < 2; side++) {
+        for (int i = 0; i < BLOCK_PAIRS; i++)
+            ids_free(&scorer->sides[side][i]);
+        lines_close(scorer->inputs[side]);
     }
     free(scorer->nll);
     batch_free(&scorer->batch);
@@ -174,11 +197,29 @@ static void scorer_free(struct scorer *scorer)
     free(scorer);
 }
 
-static enum status run(const struct score_options *options, const char *source, const char *target)
+/* A translator scores pairs of lines, a language model lines. */
+static enum status open_inputs(struct scorer *scorer, const struct option_list *paths)
+{
+    const bool is_lm = model_is_lm(&scorer->model);
+    enum status status = STATUS_OK;
+    if (paths->count != (is_lm ? 1 : 2))
+        return status_set(STATUS_USAGE, is_lm ? "score: a language model scores one text: TARGET"
+                                              : "score: a translator scores two: SOURCE TARGET");
+    scorer->n_inputs = (int)paths->count;
+    for (int i = 0; i < scorer->n_inputs && status >= 0; i++)
+        status = lines_open(&scorer->inputs[i], paths->items[i]);
+    return status;
+}
+
+static double perplexity(double nll, int64_t count)
+{
+    return count ? exp(nll / (double)count) : 1;
+}
+
+static enum status run(const struct score_options *options, const struct option_list *paths)
 {
     const double start = clock_seconds();
     struct scorer *scorer = calloc(1, sizeof *scorer);
-    struct lines *sources = NULL, *targets = NULL;
     if (!scorer)
         return status_set(STATUS_MEMORY, "no memory to score");
     enum status status = backend_open(&scorer->backend, options->device, (int)options->threads);
@@ -187,23 +228,20 @@ static enum status run(const struct score_options *options, const char *source, 
     if (status >= 0)
         status = model_load(&scorer->model, &scorer->backend, options->model);
     if (status >= 0)
-        status = lines_open(&sources, source);
+        status = open_inputs(scorer, paths);
     if (status >= 0)
-        status = lines_open(&targets, target);
-    if (status >= 0)
-        status = score_files(scorer, sources, targets, options->only_ppl);
+        status = score_files(scorer, options->only_ppl);
     if (status >= 0) {
-        const double perplexity =
-            scorer->n_pieces ? exp(scorer->total / (double)scorer->n_pieces) : 1;
-        char summary[128];
-        snprintf(summary, sizeof summary, "%" PRId64 " target pieces, perplexity %.4f",
-                 scorer->n_pieces, perplexity);
+        const double a_piece = perplexity(scorer->total, scorer->n_pieces);
+        char summary[192];
+        snprintf(summary, sizeof summary,
+                 "%" PRId64 " pieces, perplexity %.4f, %" PRId64 " words, perplexity %.4f",
+                 scorer->n_pieces, a_piece, scorer->n_words,
+                 perplexity(scorer->total, scorer->n_words));
         if (options->only_ppl)
-            printf("%.6f\n", perplexity);
+            printf("%.6f\n", a_piece);
         footer_print(start, summary);
     }
-    lines_close(sources);
-    lines_close(targets);
     scorer_free(scorer);
     return status;
 }
@@ -218,7 +256,7 @@ int score_main(int argc, char **argv)
     enum status status =
         options.model ? STATUS_OK : status_set(STATUS_USAGE, "score: no model given (-m)");
     if (status >= 0)
-        status = run(&options, arguments.items[0], arguments.items[1]);
+        status = run(&options, &arguments);
     options_free(&command, &options, &arguments);
     return status_finish(status);
 }

@@ -28,9 +28,9 @@ static const struct options_command command = {
     .verb = "train",
     .arguments = "[SECTION.KEY=VALUE...]",
     .description =
-        "Trains a translation model from raw text and keeps the best one, or continues a run that "
-        "was stopped: the same command, to the same bits as if it had never stopped. Settings come "
-        "from the defaults, then the file, then the command line.\n"
+        "Trains a translation or language model from raw text and keeps the best one, or continues "
+        "a run that was stopped: the same command, to the same bits as if it had never stopped. "
+        "Settings come from the defaults, then the file, then the command line.\n"
         "The run directory save.dir gets best.safetensors, last/, config.yaml, train.log and "
         "metrics.jsonl. SIGTERM and SIGINT save and stop, SIGUSR1 saves and goes on.",
     .options = table,

@@ -12,10 +12,13 @@ static enum status train_subword(const struct config *config, struct report *rep
                                  struct subword **subword)
 {
     const double start = clock_seconds();
-    const char *paths[] = {config->data.train.path[0], config->data.train.path[1]};
+    const struct config_paths *train = &config->data.train;
+    const char *paths[CONFIG_MAX_PATHS];
+    for (int64_t i = 0; i < train->n; i++)
+        paths[i] = train->path[i];
     struct subword_train_options options = subword_train_defaults();
     options.paths = paths;
-    options.n_paths = 2;
+    options.n_paths = (size_t)train->n;
     options.type = subword_types[config->data.subword.type];
     options.size = config->data.subword.size;
     options.coverage = config->data.subword.coverage;
@@ -24,8 +27,8 @@ static enum status train_subword(const struct config *config, struct report *rep
     options.seed = (uint64_t)config->train.seed;
     struct subword_train_report seen;
     struct buffer bytes = {0};
-    report_note(report, "training a joint %s subword model of %lld pieces", options.type,
-                (long long)options.size);
+    report_note(report, "training a %s%s subword model of %lld pieces",
+                train->n > 1 ? "joint " : "", options.type, (long long)options.size);
     enum status status = subword_train(&options, &bytes, &seen);
     if (status >= 0)
         status = subword_open_bytes(subword, bytes.data, bytes.size, "the new subword model");
@@ -44,34 +47,44 @@ enum status prepare_subword(const struct config *config, struct report *report,
     return path[0] ? subword_open_file(subword, path) : train_subword(config, report, subword);
 }
 
+enum status prepare_load(const struct config_paths *paths, const struct subword *subword,
+                         struct corpus_options *options, struct corpus *corpus)
+{
+    const char *source = paths->path[0], *target = paths->path[paths->n - 1];
+    options->sources = paths->n > 1 ? &source : NULL;
+    options->targets = &target;
+    options->n_files = 1;
+    options->source_subword = subword;
+    options->target_subword = subword;
+    return corpus_load(corpus, options);
+}
+
 enum status prepare_corpus(const struct config *config, const struct subword *subword, int threads,
                            int64_t epoch, struct corpus *corpus)
 {
-    const char *source = config->data.train.path[0], *target = config->data.train.path[1];
-    const struct corpus_options options = {.sources = &source,
-                                           .targets = &target,
-                                           .n_files = 1,
-                                           .source_subword = subword,
-                                           .target_subword = subword,
-                                           .max_len = config->data.max_len,
-                                           .scratch_directory = config->save.dir,
-                                           .threads = threads,
-                                           .sampling = config->data.subword.sampling,
-                                           .seed = ((uint64_t)config->train.seed << 32) +
-                                                   (uint64_t)epoch};
-    return corpus_load(corpus, &options);
+    struct corpus_options options = {.max_len = config->data.max_len,
+                                     .scratch_directory = config->save.dir,
+                                     .threads = threads,
+                                     .sampling = config->data.subword.sampling,
+                                     .seed =
+                                         ((uint64_t)config->train.seed << 32) + (uint64_t)epoch};
+    return prepare_load(&config->data.train, subword, &options, corpus);
 }
 
 void prepare_tell(const struct corpus *corpus, const struct config *config, struct report *report)
 {
     const struct corpus_report *seen = &corpus->report;
-    report_note(
-        report,
-        "%lld pairs, %lld source and %lld target pieces; left out: %lld with an empty side, "
-        "%lld over %lld pieces",
-        (long long)corpus->n_pairs, (long long)corpus->n_source_ids,
-        (long long)corpus->n_target_ids, (long long)seen->empty.count,
-        (long long)seen->too_long.count, (long long)config->data.max_len);
+    const long long n = corpus->n_pairs, n_targets = corpus->n_target_ids;
+    const long long n_empty = seen->empty.count, n_long = seen->too_long.count;
+    if (config->model.type == CONFIG_MODEL_LM)
+        report_note(report, "%lld lines, %lld pieces; left out: %lld empty, %lld over %lld pieces",
+                    n, n_targets, n_empty, n_long, (long long)config->data.max_len);
+    else
+        report_note(report,
+                    "%lld pairs, %lld source and %lld target pieces; left out: %lld with an empty "
+                    "side, %lld over %lld pieces",
+                    n, (long long)corpus->n_source_ids, n_targets, n_empty, n_long,
+                    (long long)config->data.max_len);
     if (seen->repairs.size)
         report_note(report, "repaired: %.*s", (int)seen->repairs.size - 1, seen->repairs.data);
 }

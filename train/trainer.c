@@ -136,8 +136,8 @@ static enum status start_epoch(struct trainer *trainer)
         prepare_corpus(trainer->config, trainer->model.subword, trainer->backend.n_threads,
                        trainer->place.epoch, &trainer->corpus);
     if (status >= 0 && trainer->corpus.text_hash != trainer->place.corpus_hash)
-        return status_set(STATUS_DATA, "%s or %s changed while it was trained on",
-                          trainer->config->data.train.path[0], trainer->config->data.train.path[1]);
+        return status_set(STATUS_DATA, "%s: data.train changed while it was trained on",
+                          trainer->config->save.dir);
     return status < 0 ? status : plan_epoch(trainer);
 }
 

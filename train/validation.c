@@ -7,6 +7,7 @@
 #include "text/lines.h"
 #include "text/metric/bleu.h"
 #include "train/losses.h"
+#include "train/prepare.h"
 
 /* Appends the lines of a file to buffer, each followed by '\n'; at most max lines, 0: all. */
 static enum status read_lines(const char *path, int64_t max, struct buffer *buffer, int64_t *count)
@@ -45,36 +46,37 @@ static enum status index_lines(const struct buffer *text, int64_t count,
     return STATUS_OK;
 }
 
+/* What is translated, and the references. */
+static enum status read_texts(struct validation *validation, const struct config *config)
+{
+    const struct config_paths *paths = &config->data.valid;
+    const int64_t max = config->valid.max_sentences;
+    int64_t n_references = 0;
+    enum status status =
+        read_lines(paths->path[0], max, &validation->sources, &validation->n_lines);
+    if (status >= 0)
+        status = read_lines(paths->path[1], max, &validation->references, &n_references);
+    if (status >= 0)
+        status = index_lines(&validation->sources, validation->n_lines, &validation->source_lines);
+    if (status >= 0)
+        status = index_lines(&validation->references, n_references, &validation->reference_lines);
+    return status;
+}
+
 enum status validation_open(struct validation *validation, const struct config *config,
                             const struct subword *subword, int threads)
 {
     *validation = (struct validation){0};
     if (config->data.valid.n == 0)
         return STATUS_OK;
-    const char *source = config->data.valid.path[0], *target = config->data.valid.path[1];
-    const struct corpus_options options = {.sources = &source,
-                                           .targets = &target,
-                                           .n_files = 1,
-                                           .source_subword = subword,
-                                           .target_subword = subword,
-                                           .max_len = config->data.max_len,
-                                           .threads = threads};
-    int64_t n_references = 0;
+    struct corpus_options options = {.max_len = config->data.max_len, .threads = threads};
     validation->is_wanted = true;
-    enum status status = corpus_load(&validation->corpus, &options);
+    enum status status = prepare_load(&config->data.valid, subword, &options, &validation->corpus);
     if (status >= 0)
         status = epoch_plan_make(&validation->plan, &validation->corpus, 0, 0,
                                  config->train.batch_tokens);
-    if (status >= 0)
-        status = read_lines(source, config->valid.max_sentences, &validation->sources,
-                            &validation->n_lines);
-    if (status >= 0)
-        status =
-            read_lines(target, config->valid.max_sentences, &validation->references, &n_references);
-    if (status >= 0)
-        status = index_lines(&validation->sources, validation->n_lines, &validation->source_lines);
-    if (status >= 0)
-        status = index_lines(&validation->references, n_references, &validation->reference_lines);
+    if (status >= 0 && config->valid.metric == CONFIG_METRIC_BLEU)
+        status = read_texts(validation, config);
     if (status < 0)
         validation_free(validation);
     return status;

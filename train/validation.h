@@ -9,7 +9,7 @@ struct validation {
     bool is_wanted;       /* data.valid is given */
     struct corpus corpus; /* pairs for the perplexity */
     struct epoch_plan plan;
-    struct buffer sources; /* raw lines, one after another; owned */
+    struct buffer sources; /* raw lines, one after another; owned; for BLEU alone, as all below */
     struct buffer references;
     struct subword_text *source_lines; /* [n_lines] into sources; owned */
     struct subword_text *reference_lines;

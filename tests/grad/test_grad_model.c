@@ -1,4 +1,4 @@
-/* Gradients of encoder, decoder, and both with the loss. */
+/* Gradients of encoder, decoder, both with the loss, and the language model. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "model/lm.h"
 #include "tests/grad/grad.h"
 #include "tests/translator.h"
 
@@ -197,6 +198,67 @@ static void test_model_elements(void **state)
     grad_close(&test.grad);
 }
 
+/* -- the language model -- */
+
+struct lm_test {
+    struct grad_test grad;
+    struct embedding embedding;
+    struct output output;
+    struct encoder layers;
+    struct sequence text;
+    struct tensor wanted; /* [N] i32 */
+};
+
+static double lm_loss(struct grad_test *grad, bool wants_gradient)
+{
+    const struct lm_test *test = (struct lm_test *)grad;
+    struct fixture *fixture = &grad->fixture;
+    const struct pass *pass = &fixture->pass;
+    struct encoder_record record;
+    const struct tensor readout = lm_forward(&test->layers, pass, &record, &test->text, 1.5);
+    const struct tensor d_readout = tensor_like(pass->arena, &readout);
+    const struct tensor loss = tensor_1d(pass->arena, pass->backend->real, readout.dim[0]);
+    const struct tensor nll = tensor_like(pass->arena, &loss);
+    output_loss(&test->output, pass, &loss, &nll, &readout, &test->wanted, 0.1, 0.5,
+                wants_gradient ? &d_readout : NULL);
+    if (wants_gradient)
+        lm_backward(&test->layers, pass, &record, &test->text, &d_readout);
+    double sum = grad_balance(grad, &record.layers[0].moe.gate);
+    for (int64_t n = 0; n < tensor_count(&loss); n++)
+        sum += 0.5 * fixture_get(fixture, &loss, n);
+    return sum;
+}
+
+static void check_lm(const int32_t *lengths, bool is_tied)
+{
+    struct lm_test test;
+    grad_open(&test.grad, lm_loss);
+    struct fixture *fixture = &test.grad.fixture;
+    struct encoder_config config = translator_config_small().encoder;
+    config.n_layers = 2;
+    config.is_bidirectional = false;
+    config.has_moe_after[0] = true;
+    config.has_moe_after[1] = false;
+    fixture->pass.dropout = 0.2;
+    test.embedding = (struct embedding){.table = add_table(fixture, config.dim), .scale = 2};
+    output_init(&test.output, &fixture->params, "output", V, config.dim,
+                is_tied ? test.embedding.table : NULL);
+    encoder_init(&test.layers, &fixture->params, &config, &test.embedding);
+    test.text = fixture_sequence(fixture, T, B, lengths, V);
+    test.wanted = fixture_ids(fixture, lengths ? test.text.rows.dim[0] : T * B, 1, V);
+    fixture_start(fixture, 0.6);
+    grad_check(&test.grad);
+    grad_close(&test.grad);
+}
+
+static void test_lm(void **state)
+{
+    (void)state;
+    check_lm(target_lengths, true);
+    check_lm(target_lengths, false);
+    check_lm(NULL, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +266,7 @@ int main(void)
         cmocka_unit_test(test_decoder),
         cmocka_unit_test(test_model_direction),
         cmocka_unit_test(test_model_elements),
+        cmocka_unit_test(test_lm),
     };
     return cmocka_run_group_tests_name("grad_model", tests, NULL, NULL);
 }
