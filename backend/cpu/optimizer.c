@@ -61,35 +61,143 @@ KERNEL static void adam_run(float *restrict value, float *restrict first, float 
     }
 }
 
+/* Without a first moment. */
+KERNEL static void adam_second_run(float *restrict value, float *restrict second,
+                                   const float *restrict gradient, int64_t from, int64_t to,
+                                   struct rates rates)
+{
+    for (int64_t i = from; i < to; i++) {
+        const float g = rates.gradient_scale * gradient[i];
+        const float v = rates.keep2 * second[i] + rates.add2 * g * g;
+        second[i] = v;
+        value[i] -= rates.step * g / (sqrtf(v * rates.unbias2) + rates.epsilon);
+    }
+}
+
+static struct rates rates_of(const struct adam *adam, bool has_first)
+{
+    const double unbias1 = has_first ? 1 - pow(adam->beta1, (double)adam->step) : 1;
+    const double unbias2 = 1 - pow(adam->beta2, (double)adam->step);
+    return (struct rates){.keep1 = (float)adam->beta1,
+                          .add1 = (float)(1 - adam->beta1),
+                          .keep2 = (float)adam->beta2,
+                          .add2 = (float)(1 - adam->beta2),
+                          .gradient_scale = (float)adam->gradient_scale,
+                          .step = (float)(adam->learning_rate / unbias1),
+                          .unbias2 = (float)(1 / unbias2),
+                          .epsilon = (float)adam->epsilon};
+}
+
 static void cpu_adam_step(struct backend *backend, const struct tensor *value,
                           const struct tensor *first, const struct tensor *second,
                           const struct tensor *gradient, const struct adam *adam)
 {
     const int64_t count = tensor_count(value);
-    CHECK(count == tensor_count(first) && count == tensor_count(second) &&
+    CHECK((!first || count == tensor_count(first)) && count == tensor_count(second) &&
               count == tensor_count(gradient),
           "counts differ");
     if (!context_enter(backend))
         return;
-    const double unbias1 = 1 - pow(adam->beta1, (double)adam->step);
-    const double unbias2 = 1 - pow(adam->beta2, (double)adam->step);
-    const struct rates rates = {.keep1 = (float)adam->beta1,
-                                .add1 = (float)(1 - adam->beta1),
-                                .keep2 = (float)adam->beta2,
-                                .add2 = (float)(1 - adam->beta2),
-                                .gradient_scale = (float)adam->gradient_scale,
-                                .step = (float)(adam->learning_rate / unbias1),
-                                .unbias2 = (float)(1 / unbias2),
-                                .epsilon = (float)adam->epsilon};
+    const struct rates rates = rates_of(adam, first != NULL);
     const int n_parts = context_parts(backend, count);
 #pragma omp parallel for num_threads(n_parts) schedule(static)
+    for (int part = 0; part < n_parts; part++) {
+        const int64_t from = part_start(count, part, n_parts);
+        const int64_t to = part_start(count, part + 1, n_parts);
+        if (first)
+            adam_run(floats(value), floats(first), floats(second), floats(gradient), from, to,
+                     rates);
+        else
+            adam_second_run(floats(value), floats(second), floats(gradient), from, to, rates);
+    }
+}
+
+/* -- factored second moments -- */
+
+/* row [in] = keep * row + add / out * sums of squares of each row, column [out] likewise. Returns
+ * the largest magnitude in the gradient. */
+KERNEL static float factored_moments(float *restrict row, float *restrict column,
+                                     const float *restrict gradient, int64_t in, int64_t out,
+                                     float keep, float add)
+{
+    const float add_row = add / (float)out, add_column = add / (float)in;
+    float largest = 0;
+    for (int64_t j = 0; j < out; j++)
+        column[j] *= keep;
+    for (int64_t i = 0; i < in; i++) {
+        const float *restrict g = gradient + i * out;
+        float sum = 0;
+#pragma omp simd reduction(+ : sum) reduction(max : largest)
+        for (int64_t j = 0; j < out; j++) {
+            const float square = g[j] * g[j], magnitude = fabsf(g[j]);
+            sum += square;
+            column[j] += add_column * square;
+            largest = magnitude > largest ? magnitude : largest;
+        }
+        row[i] = keep * row[i] + add_row * sum;
+    }
+    return largest;
+}
+
+/* value -= step * gradient / (sqrt(estimate) + epsilon); the root is the product of a row's and a
+ * column's, which go to root [out]. */
+KERNEL static void factored_update(float *restrict value, float *restrict root,
+                                   const float *restrict row, const float *restrict column,
+                                   const float *restrict gradient, int64_t in, int64_t out,
+                                   struct rates rates)
+{
+    double mean = 0;
+    for (int64_t i = 0; i < in; i++)
+        mean += row[i];
+    mean /= (double)in;
+    const float scale = mean > 0 ? (float)(rates.unbias2 / mean) : 0;
+    const float step = rates.step * rates.gradient_scale;
+    for (int64_t j = 0; j < out; j++)
+        root[j] = sqrtf(column[j]);
+    for (int64_t i = 0; i < in; i++) {
+        const float row_root = sqrtf(row[i] * scale);
+        for (int64_t j = 0; j < out; j++)
+            value[i * out + j] -=
+                step * gradient[i * out + j] / (row_root * root[j] + rates.epsilon);
+    }
+}
+
+/* Each matrix is read twice, the second time from a cache. One whose gradient is zero, as that of
+ * an expert without a row, keeps its values, and they are not touched. */
+static void cpu_adam_factored_step(struct backend *backend, const struct tensor *value,
+                                   const struct tensor *row, const struct tensor *column,
+                                   const struct tensor *gradient, const struct adam *adam)
+{
+    CHECK(value->rank == 3, "values of rank %d", value->rank);
+    const int64_t count = value->dim[0], in = value->dim[1], out = value->dim[2];
+    CHECK(tensor_count(gradient) == count * in * out && tensor_count(row) == count * in &&
+              tensor_count(column) == count * out,
+          "shapes differ");
+    if (!context_enter(backend))
+        return;
+    const struct rates rates = rates_of(adam, false);
+    const float add = rates.add2 * rates.gradient_scale * rates.gradient_scale;
+    const int n_parts = context_parts(backend, count * in * out);
+    const int64_t stride = (out + 15) / 16 * 16;
+    float *roots = context_scratch(backend, (size_t)(n_parts * stride));
+    if (!roots)
+        return;
+#pragma omp parallel for num_threads(n_parts) schedule(static)
     for (int part = 0; part < n_parts; part++)
-        adam_run(floats(value), floats(first), floats(second), floats(gradient),
-                 part_start(count, part, n_parts), part_start(count, part + 1, n_parts), rates);
+        for (int64_t e = part_start(count, part, n_parts); e < part_start(count, part + 1, n_parts);
+             e++) {
+            float *const own_row = floats(row) + e * in, *const own_column =
+                                                             floats(column) + e * out;
+            const float *const own = floats(gradient) + e * in * out;
+            if (factored_moments(own_row, own_column, own, in, out, rates.keep2, add) > 0)
+                factored_update(floats(value) + e * in * out, roots + part * stride, own_row,
+                                own_column, own, in, out, rates);
+        }
 }
 
 void cpu_set_optimizer(struct backend_ops *ops)
 {
     ops->sum_squares = cpu_sum_squares;
     ops->adam_step = cpu_adam_step;
+    ops->adam_factored_step = cpu_adam_factored_step;
 }

@@ -18,21 +18,67 @@ static void ref_adam_step(struct backend *backend, const struct tensor *value,
                           const struct tensor *gradient, const struct adam *adam)
 {
     (void)backend;
-    const double unbias1 = 1 - pow(adam->beta1, (double)adam->step);
+    const double unbias1 = first ? 1 - pow(adam->beta1, (double)adam->step) : 1;
     const double unbias2 = 1 - pow(adam->beta2, (double)adam->step);
     for (int64_t i = 0; i < tensor_count(value); i++) {
         const double g = adam->gradient_scale * reals(gradient)[i];
-        const double m = adam->beta1 * reals(first)[i] + (1 - adam->beta1) * g;
+        const double m = first ? adam->beta1 * reals(first)[i] + (1 - adam->beta1) * g : g;
         const double v = adam->beta2 * reals(second)[i] + (1 - adam->beta2) * g * g;
-        reals(first)[i] = (real)m;
+        if (first)
+            reals(first)[i] = (real)m;
         reals(second)[i] = (real)v;
         reals(value)[i] -=
             (real)(adam->learning_rate * (m / unbias1) / (sqrt(v / unbias2) + adam->epsilon));
     }
 }
 
+/* One matrix [in, out]. */
+static void factored_matrix(real *value, real *row, real *column, const real *gradient, int64_t in,
+                            int64_t out, const struct adam *adam)
+{
+    const double unbias2 = 1 - pow(adam->beta2, (double)adam->step);
+    const double scale2 = adam->gradient_scale * adam->gradient_scale;
+    double mean = 0;
+    for (int64_t i = 0; i < in; i++) {
+        double sum = 0;
+        for (int64_t j = 0; j < out; j++)
+            sum += (double)gradient[i * out + j] * gradient[i * out + j];
+        row[i] = (real)(adam->beta2 * row[i] + (1 - adam->beta2) * scale2 * sum / (double)out);
+        mean += row[i] / (double)in;
+    }
+    for (int64_t j = 0; j < out; j++) {
+        double sum = 0;
+        for (int64_t i = 0; i < in; i++)
+            sum += (double)gradient[i * out + j] * gradient[i * out + j];
+        column[j] = (real)(adam->beta2 * column[j] + (1 - adam->beta2) * scale2 * sum / (double)in);
+    }
+    for (int64_t i = 0; i < in; i++)
+        for (int64_t j = 0; j < out; j++) {
+            const double g = adam->gradient_scale * gradient[i * out + j];
+            const double v = mean > 0 ? (double)row[i] * column[j] / mean : 0;
+            value[i * out + j] -=
+                (real)(adam->learning_rate * g / (sqrt(v / unbias2) + adam->epsilon));
+        }
+}
+
+static void ref_adam_factored_step(struct backend *backend, const struct tensor *value,
+                                   const struct tensor *row, const struct tensor *column,
+                                   const struct tensor *gradient, const struct adam *adam)
+{
+    (void)backend;
+    const int64_t in = value->dim[1], out = value->dim[2];
+    CHECK(value->rank == 3 && tensor_count(gradient) == tensor_count(value) &&
+              tensor_count(row) == value->dim[0] * in &&
+              tensor_count(column) == value->dim[0] * out,
+          "shapes differ");
+    for (int64_t e = 0; e < value->dim[0]; e++)
+        factored_matrix(reals(value) + e * in * out, reals(row) + e * in, reals(column) + e * out,
+                        reals(gradient) + e * in * out, in, out, adam);
+}
+
 void REF(set_optimizer)(struct backend_ops *ops)
 {
     ops->sum_squares = ref_sum_squares;
     ops->adam_step = ref_adam_step;
+    ops->adam_factored_step = ref_adam_factored_step;
 }

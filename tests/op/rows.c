@@ -206,38 +206,101 @@ static void check_sum_squares(struct checker *c)
     }
 }
 
+static struct adam adam_of(const struct trial *trial)
+{
+    return (struct adam){.learning_rate = trial->real[0],
+                         .beta1 = 0.9,
+                         .beta2 = trial->real[1],
+                         .epsilon = 1e-8,
+                         .step = trial->number[0],
+                         .gradient_scale = trial->real[2]};
+}
+
+/* Settings number i: early and late steps, with and without clipping. */
+static void set_adam(struct trial *trial, int i)
+{
+    trial->real[0] = 0.001 * (i + 1);
+    trial->real[1] = i % 2 ? 0.999 : 0.98;
+    trial->real[2] = i % 3 ? 1 : 0.125;
+    trial->number[0] = 1 + i * 100;
+}
+
+/* Second moments, as the squares of what was drawn. */
+static void square(double *values, int64_t count)
+{
+    for (int64_t n = 0; n < count; n++)
+        values[n] = (float)(0.01 * values[n] * values[n]);
+}
+
 static void call_adam(struct backend *backend, struct tensor *t, struct weight *w,
                       const struct trial *trial)
 {
     (void)w;
-    const struct adam adam = {.learning_rate = trial->real[0],
-                              .beta1 = 0.9,
-                              .beta2 = trial->real[1],
-                              .epsilon = 1e-8,
-                              .step = trial->number[0],
-                              .gradient_scale = trial->real[2]};
-    backend->ops->adam_step(backend, &t[0], &t[1], &t[2], &t[3], &adam);
+    const struct adam adam = adam_of(trial);
+    backend->ops->adam_step(backend, &t[0], given(&t[1]), &t[2], &t[3], &adam);
+}
+
+static void try_adam(struct checker *c, int i, bool has_first)
+{
+    const int64_t rows = c->is_bench ? 10000 : row_counts[i], width = c->is_bench ? 1000 : 77;
+    struct trial trial = trial_of(c, "adam_step", call_adam);
+    add_reals(c, &trial, "value", USE_INOUT, 1, 2, rows, width, 0);
+    add_reals(c, &trial, "first", USE_INOUT, i ? 0.1 : 0, 2, has_first ? rows : -1, width, 0);
+    square(add_reals(c, &trial, "second", USE_INOUT, i ? 1 : 0, 2, rows, width, 0), rows * width);
+    add_reals(c, &trial, "gradient", USE_IN, 1, 2, rows, width, 0);
+    set_adam(&trial, i);
+    check_trial(c, &trial);
 }
 
 static void check_adam(struct checker *c)
 {
-    for (int i = 0; i < N_ROW_COUNTS; i++) {
-        const int64_t rows = c->is_bench ? 10000 : row_counts[i], width = c->is_bench ? 1000 : 77;
-        struct trial trial = trial_of(c, "adam_step", call_adam);
-        add_reals(c, &trial, "value", USE_INOUT, 1, 2, rows, width, 0);
-        add_reals(c, &trial, "first", USE_INOUT, i ? 0.1 : 0, 2, rows, width, 0);
-        double *second = add_reals(c, &trial, "second", USE_INOUT, i ? 1 : 0, 2, rows, width, 0);
-        for (int64_t n = 0; n < rows * width; n++)
-            second[n] = (float)(0.01 * second[n] * second[n]);
-        add_reals(c, &trial, "gradient", USE_IN, 1, 2, rows, width, 0);
-        trial.real[0] = 0.001 * (i + 1);
-        trial.real[1] = i % 2 ? 0.999 : 0.98;
-        trial.real[2] = i % 3 ? 1 : 0.125;
-        trial.number[0] = 1 + i * 100;
-        check_trial(c, &trial);
-        if (c->is_bench)
-            return;
+    for (int i = 0; i < (c->is_bench ? 1 : N_ROW_COUNTS); i++) {
+        try_adam(c, i, true);
+        try_adam(c, i, false);
     }
+}
+
+static void call_factored(struct backend *backend, struct tensor *t, struct weight *w,
+                          const struct trial *trial)
+{
+    (void)w;
+    const struct adam adam = adam_of(trial);
+    backend->ops->adam_factored_step(backend, &t[0], &t[1], &t[2], &t[3], &adam);
+}
+
+/* Matrix number 1 has no gradient, and matrix number 2 had none before either; settings 0 start
+ * with moments of zero. */
+static void try_factored(struct checker *c, int i, int64_t count, int64_t in, int64_t out)
+{
+    struct trial trial = trial_of(c, "adam_factored_step", call_factored);
+    add_reals(c, &trial, "value", USE_INOUT, 1, 3, count, in, out);
+    double *row = add_reals(c, &trial, "row", USE_INOUT, i ? 1 : 0, 2, count, in, 0);
+    double *column = add_reals(c, &trial, "column", USE_INOUT, i ? 1 : 0, 2, count, out, 0);
+    double *gradient = add_reals(c, &trial, "gradient", USE_IN, 1, 3, count, in, out);
+    square(row, count * in);
+    square(column, count * out);
+    for (int64_t e = 1; e < count && e < 3; e++)
+        for (int64_t n = 0; n < in * out; n++)
+            gradient[e * in * out + n] = 0;
+    for (int64_t n = 0; count > 2 && n < in; n++)
+        row[2 * in + n] = 0;
+    for (int64_t n = 0; count > 2 && n < out; n++)
+        column[2 * out + n] = 0;
+    set_adam(&trial, i);
+    check_trial(c, &trial);
+}
+
+static void check_factored(struct checker *c)
+{
+    if (c->is_bench) {
+        try_factored(c, 1, 512, 256, 512);
+        return;
+    }
+    for (int i = 0; i < N_ROW_COUNTS; i++)
+        try_factored(c, i, i + 1, 1 + row_counts[i] % 256, 77);
+    try_factored(c, 1, 4, 19, 1);
+    try_factored(c, 2, 200, 1, 18);
+    try_factored(c, 3, 1, 300, 300);
 }
 
 const struct op_check row_checks[] = {
@@ -250,5 +313,6 @@ const struct op_check row_checks[] = {
     OP(combine_backward, check_combine_backward),
     OP(sum_squares, check_sum_squares),
     OP(adam_step, check_adam),
+    OP(adam_factored_step, check_factored),
     {0},
 };
