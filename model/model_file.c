@@ -10,9 +10,10 @@
 
 static const char format_name[] = "mixt-1";
 
-enum { STATES = 4, MAX_METADATA = 32 }; /* value, first and second moment, average */
+enum { STATES = 4, MAX_METADATA = 32, NAME_BYTES = 160 };
 static const char *const state_suffix[STATES] = {"", ".first", ".second", ".average"};
 
+/* A parameter's value or one of the optimiser's states of it; absent where it has none. */
 static const struct tensor *state_of(const struct param *param, int state)
 {
     const struct tensor *const states[STATES] = {&param->weight.value, &param->first,
@@ -20,27 +21,25 @@ static const struct tensor *state_of(const struct param *param, int state)
     return states[state];
 }
 
-/* How many tensors a parameter has in a file. */
-static int states_of(const struct model *model, bool with_state)
+static void name_state(char name[NAME_BYTES], const struct param *param, int state)
 {
-    if (!with_state)
-        return 1;
-    return model->params.has_average ? STATES : STATES - 1;
+    snprintf(name, NAME_BYTES, "%s%s", param->name, state_suffix[state]);
 }
 
-/* Names and shapes of all tensors of a file; data in one buffer of host memory. */
+/* Names and shapes of all tensors of a file, and where they are in the model. */
 struct inventory {
+    struct backend *backend;            /* borrowed */
     struct safetensors_tensor *tensors; /* owned */
+    const struct tensor **places;       /* owned */
     char *names;                        /* owned */
-    char *bytes;                        /* owned; NULL when not wanted */
     size_t count;
 };
 
 static void inventory_free(struct inventory *inventory)
 {
     free(inventory->tensors);
+    free(inventory->places);
     free(inventory->names);
-    free(inventory->bytes);
     *inventory = (struct inventory){0};
 }
 
@@ -56,46 +55,47 @@ static struct safetensors_tensor describe(const struct tensor *tensor, const cha
 }
 
 static enum status inventory_make(struct inventory *inventory, const struct model *model,
-                                  int n_states)
+                                  bool with_state)
 {
-    enum { NAME_BYTES = 160 };
-    const size_t n = (size_t)model->params.count * (size_t)n_states;
-    *inventory = (struct inventory){.tensors = calloc(n + 1, sizeof *inventory->tensors),
-                                    .names = calloc(n + 1, NAME_BYTES)};
-    if (!inventory->tensors || !inventory->names) {
+    const int n_states = with_state ? STATES : 1;
+    const size_t most = (size_t)model->params.count * (size_t)n_states + 1;
+    *inventory = (struct inventory){.backend = model->params.backend,
+                                    .tensors = calloc(most, sizeof *inventory->tensors),
+                                    .places = calloc(most, sizeof *inventory->places),
+                                    .names = calloc(most, NAME_BYTES)};
+    if (!inventory->tensors || !inventory->places || !inventory->names) {
         inventory_free(inventory);
-        return status_set(STATUS_MEMORY, "no memory for the list of %zu tensors", n);
+        return status_set(STATUS_MEMORY, "no memory for the list of %zu tensors", most);
     }
     for (int64_t i = 0; i < model->params.count; i++)
         for (int state = 0; state < n_states; state++) {
             const struct param *param = model->params.items[i];
+            const struct tensor *place = state_of(param, state);
+            if (place->rank == 0)
+                continue;
             char *name = inventory->names + inventory->count * NAME_BYTES;
-            snprintf(name, NAME_BYTES, "%s%s", param->name, state_suffix[state]);
-            inventory->tensors[inventory->count++] = describe(state_of(param, state), name);
+            name_state(name, param, state);
+            inventory->places[inventory->count] = place;
+            inventory->tensors[inventory->count++] = describe(place, name);
         }
     return STATUS_OK;
 }
 
-/* Copies every tensor to the host. */
-static enum status inventory_download(struct inventory *inventory, struct model *model,
-                                      int n_states)
+/* The numbers in the bytes offset .. offset+size-1 of a tensor. */
+static struct tensor part_of(const struct tensor *tensor, uint64_t offset, size_t size)
 {
-    struct backend *backend = model->params.backend;
-    size_t total = 0, at = 0;
-    for (size_t i = 0; i < inventory->count; i++)
-        total += inventory->tensors[i].size;
-    inventory->bytes = malloc(total + 1);
-    if (!inventory->bytes)
-        return status_set(STATUS_MEMORY, "no memory to save %zu bytes", total);
-    for (size_t i = 0; i < inventory->count; i++) {
-        struct safetensors_tensor *entry = &inventory->tensors[i];
-        const struct param *param = model->params.items[i / (size_t)n_states];
-        entry->data = inventory->bytes + at;
-        backend->ops->download(backend, inventory->bytes + at,
-                               state_of(param, (int)(i % (size_t)n_states)), entry->size);
-        at += entry->size;
-    }
-    return backend_sync(backend);
+    const size_t unit = dtype_size(tensor->dtype);
+    const struct tensor flat = tensor_as_2d(tensor, tensor_count(tensor), 1);
+    return tensor_slice(&flat, (int64_t)(offset / unit), (int64_t)(size / unit));
+}
+
+static enum status download_part(void *context, size_t index, uint64_t offset, void *target,
+                                 size_t size)
+{
+    const struct inventory *inventory = context;
+    const struct tensor part = part_of(inventory->places[index], offset, size);
+    inventory->backend->ops->download(inventory->backend, target, &part, size);
+    return backend_sync(inventory->backend);
 }
 
 enum status model_save(struct model *model, const char *path, bool with_state,
@@ -105,22 +105,20 @@ enum status model_save(struct model *model, const char *path, bool with_state,
     struct safetensors_text texts[MAX_METADATA] = {{.key = "format", .value = format_name}};
     struct buffer config = {0}, subword = {0};
     struct inventory inventory = {0};
-    const int n_states = states_of(model, with_state);
     const struct subword_text model_bytes = subword_serialized(model->subword);
     enum status status = config_write(&model->config, CONFIG_PART_PORTABLE, &config);
     if (status >= 0)
         status = base64_encode(model_bytes.bytes, model_bytes.size, &subword);
     if (status >= 0)
-        status = inventory_make(&inventory, model, n_states);
-    if (status >= 0)
-        status = inventory_download(&inventory, model, n_states);
+        status = inventory_make(&inventory, model, with_state);
     if (status < 0)
         goto done;
     texts[1] = (struct safetensors_text){.key = "config", .value = config.data};
     texts[2] = (struct safetensors_text){.key = "subword", .value = subword.data};
     for (size_t i = 0; i < n; i++)
         texts[3 + i] = metadata[i];
-    status = safetensors_write(path, inventory.tensors, inventory.count, texts, n + 3);
+    const struct safetensors_source source = {download_part, &inventory};
+    status = safetensors_write(path, inventory.tensors, inventory.count, texts, n + 3, &source);
 done:
     inventory_free(&inventory);
     buffer_free(&config);
@@ -150,9 +148,22 @@ enum status model_read_head(const struct safetensors *file, const char *path, st
     return status;
 }
 
-static enum status read_tensor(struct model *model, const struct safetensors *file,
-                               const char *path, const struct safetensors_tensor *wanted,
-                               const struct tensor *target, struct buffer *scratch)
+/* Where a tensor of a file goes. */
+struct target {
+    struct backend *backend;
+    const struct tensor *tensor;
+};
+
+static enum status upload_part(void *context, uint64_t offset, const void *bytes, size_t size)
+{
+    const struct target *target = context;
+    const struct tensor part = part_of(target->tensor, offset, size);
+    target->backend->ops->upload(target->backend, &part, bytes, size);
+    return STATUS_OK;
+}
+
+static enum status read_tensor(const struct safetensors *file, const char *path,
+                               const struct safetensors_tensor *wanted, struct target target)
 {
     const struct safetensors_tensor *found = safetensors_find(file, wanted->name);
     if (!found)
@@ -165,39 +176,43 @@ static enum status read_tensor(struct model *model, const struct safetensors *fi
                           "%s: tensor '%s' has not the shape that the configuration in the file "
                           "gives it",
                           path, wanted->name);
-    buffer_clear(scratch);
-    enum status status = buffer_reserve(scratch, found->size);
-    if (status >= 0)
-        status = safetensors_read(file, found, scratch->data);
-    if (status >= 0)
-        model->params.backend->ops->upload(model->params.backend, target, scratch->data,
-                                           found->size);
-    return status;
+    const struct safetensors_sink sink = {upload_part, &target};
+    return safetensors_read_blocks(file, found, &sink);
+}
+
+/* How many of a file's tensors are values or states of the model's parameters, by their names. */
+static size_t count_known(const struct model *model, const struct safetensors *file)
+{
+    size_t count = 0;
+    for (int64_t i = 0; i < model->params.count; i++)
+        for (int state = 0; state < STATES; state++) {
+            char name[NAME_BYTES];
+            name_state(name, model->params.items[i], state);
+            count += safetensors_find(file, name) != NULL;
+        }
+    return count;
 }
 
 enum status model_read_values(struct model *model, const struct safetensors *file, const char *path,
                               bool with_state)
 {
-    const int n_states = states_of(model, with_state);
-    const size_t n_found = safetensors_count(file), n_params = (size_t)model->params.count;
-    const bool is_checkpoint = n_found == n_params * (STATES - 1) || n_found == n_params * STATES;
     struct inventory inventory;
-    struct buffer scratch = {0};
-    enum status status = inventory_make(&inventory, model, n_states);
-    if (status >= 0 && n_found != inventory.count && !(is_checkpoint && !with_state))
+    enum status status = inventory_make(&inventory, model, with_state);
+    if (status < 0)
+        return status;
+    const size_t n_found = safetensors_count(file);
+    const size_t n_used = with_state ? inventory.count : count_known(model, file);
+    if (n_found != n_used)
         status = status_set(STATUS_FORMAT, "%s: %zu tensors where the configuration has %zu", path,
-                            n_found, inventory.count);
-    for (size_t i = 0; i < inventory.count && status >= 0; i++) {
-        const struct param *param = model->params.items[i / (size_t)n_states];
-        status = read_tensor(model, file, path, &inventory.tensors[i],
-                             state_of(param, (int)(i % (size_t)n_states)), &scratch);
-    }
+                            n_found, n_used);
+    for (size_t i = 0; i < inventory.count && status >= 0; i++)
+        status = read_tensor(file, path, &inventory.tensors[i],
+                             (struct target){inventory.backend, inventory.places[i]});
     if (status >= 0)
-        status = backend_sync(model->params.backend);
+        status = backend_sync(inventory.backend);
     if (status >= 0)
         param_list_pack(&model->params);
     inventory_free(&inventory);
-    buffer_free(&scratch);
     return status;
 }
 

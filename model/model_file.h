@@ -2,7 +2,7 @@
  *
  * A checkpoint is such a file that also holds Adam's moments and the trainer's place, so that one
  * rename makes it whole. Tensors are named by param_list; moments add ".first" and ".second",
- * and, with train.average, averages add ".average". */
+ * averages ".average". Values pass from and to the backend in blocks, without a copy of all. */
 #ifndef MIXT_MODEL_MODEL_FILE_H
 #define MIXT_MODEL_MODEL_FILE_H
 

@@ -88,22 +88,29 @@ static enum status append_json(struct buffer *json, const char *before, const ch
     return status < 0 ? status : buffer_append_string(json, after);
 }
 
+/* What a file is to hold. */
+struct contents {
+    const struct safetensors_tensor *tensor; /* [n_tensors] */
+    size_t n_tensors;
+    const struct safetensors_text *metadata; /* [n_metadata] */
+    size_t n_metadata;
+    XXH128_hash_t *hash; /* [n_tensors] owned; zero until the data was seen */
+};
+
 /* The text of the metadata's own key: {"":"<hex>","name":"<hex>",...}. */
-static enum status append_hashes(struct buffer *json, const struct safetensors_tensor *tensor,
-                                 size_t n_tensors, const struct safetensors_text *metadata,
-                                 size_t n_metadata)
+static enum status append_hashes(struct buffer *json, const struct contents *contents)
 {
     char hex[SAFETENSORS_HEX_BYTES];
     XXH128_hash_t header = {0, 0};
-    for (size_t i = 0; i < n_metadata; i++)
-        safetensors_hash_text(&header, metadata[i].key, metadata[i].value);
-    for (size_t i = 0; i < n_tensors; i++)
-        safetensors_hash_shape(&header, &tensor[i]);
+    for (size_t i = 0; i < contents->n_metadata; i++)
+        safetensors_hash_text(&header, contents->metadata[i].key, contents->metadata[i].value);
+    for (size_t i = 0; i < contents->n_tensors; i++)
+        safetensors_hash_shape(&header, &contents->tensor[i]);
     safetensors_hash_write(header, hex);
     enum status status = buffer_printf(json, "{\"\":\"%s\"", hex);
-    for (size_t i = 0; i < n_tensors && status == STATUS_OK; i++) {
-        safetensors_hash_write(XXH3_128bits(tensor[i].data, tensor[i].size), hex);
-        status = append_json(json, ",", tensor[i].name, ":");
+    for (size_t i = 0; i < contents->n_tensors && status == STATUS_OK; i++) {
+        safetensors_hash_write(contents->hash[i], hex);
+        status = append_json(json, ",", contents->tensor[i].name, ":");
         if (status == STATUS_OK)
             status = buffer_printf(json, "\"%s\"", hex);
     }
@@ -111,14 +118,14 @@ static enum status append_hashes(struct buffer *json, const struct safetensors_t
 }
 
 static enum status append_metadata(struct buffer *json, const char *hashes,
-                                   const struct safetensors_text *metadata, size_t n_metadata)
+                                   const struct contents *contents)
 {
     enum status status =
         append_json(json, "{\"" SAFETENSORS_METADATA_KEY "\":{\"hash\":", hashes, "");
-    for (size_t i = 0; i < n_metadata && status == STATUS_OK; i++) {
-        status = append_json(json, ",", metadata[i].key, ":");
+    for (size_t i = 0; i < contents->n_metadata && status == STATUS_OK; i++) {
+        status = append_json(json, ",", contents->metadata[i].key, ":");
         if (status == STATUS_OK)
-            status = append_json(json, "", metadata[i].value, "");
+            status = append_json(json, "", contents->metadata[i].value, "");
     }
     return status < 0 ? status : buffer_append_string(json, "}");
 }
@@ -137,9 +144,7 @@ static enum status append_tensor(struct buffer *json, const struct safetensors_t
 }
 
 /* Appends the whole header: its length, the JSON, and spaces up to a multiple of 64 bytes. */
-static enum status append_header(struct buffer *header, const struct safetensors_tensor *tensor,
-                                 size_t n_tensors, const struct safetensors_text *metadata,
-                                 size_t n_metadata)
+static enum status append_header(struct buffer *header, const struct contents *contents)
 {
     enum { ALIGNMENT = 64 };
     static const char padding[ALIGNMENT] = "                                "
@@ -147,14 +152,14 @@ static enum status append_header(struct buffer *header, const struct safetensors
     uint64_t length = 0;
     uint64_t offset = 0;
     struct buffer hashes = {0};
-    enum status status = append_hashes(&hashes, tensor, n_tensors, metadata, n_metadata);
+    enum status status = append_hashes(&hashes, contents);
     if (status == STATUS_OK)
         status = buffer_append(header, &length, sizeof length);
     if (status == STATUS_OK)
-        status = append_metadata(header, hashes.data, metadata, n_metadata);
-    for (size_t i = 0; i < n_tensors && status == STATUS_OK; i++) {
-        status = append_tensor(header, &tensor[i], offset);
-        offset += tensor[i].size;
+        status = append_metadata(header, hashes.data, contents);
+    for (size_t i = 0; i < contents->n_tensors && status == STATUS_OK; i++) {
+        status = append_tensor(header, &contents->tensor[i], offset);
+        offset += contents->tensor[i].size;
     }
     if (status == STATUS_OK)
         status = buffer_append_string(header, "}");
@@ -184,19 +189,19 @@ static void check_names_differ(const char **name, size_t n)
 }
 
 /* Aborts on what no caller may ask for. */
-static enum status check_contents(const struct safetensors_tensor *tensor, size_t n_tensors,
-                                  const struct safetensors_text *metadata, size_t n_metadata)
+static enum status check_contents(const struct contents *contents, bool has_source)
 {
+    const size_t n_tensors = contents->n_tensors, n_metadata = contents->n_metadata;
     const char **name = calloc(n_tensors + n_metadata + 1, sizeof *name);
     if (!name)
         return status_set(STATUS_MEMORY, "no memory for %zu tensors", n_tensors);
     for (size_t i = 0; i < n_metadata; i++) {
-        CHECK(strcmp(metadata[i].key, SAFETENSORS_HASH_KEY) != 0, "the key is taken");
-        name[i] = metadata[i].key;
+        CHECK(strcmp(contents->metadata[i].key, SAFETENSORS_HASH_KEY) != 0, "the key is taken");
+        name[i] = contents->metadata[i].key;
     }
     check_names_differ(name, n_metadata);
     for (size_t i = 0; i < n_tensors; i++) {
-        const struct safetensors_tensor *one = &tensor[i];
+        const struct safetensors_tensor *one = &contents->tensor[i];
         CHECK(one->name[0] && strcmp(one->name, SAFETENSORS_METADATA_KEY) != 0,
               "tensor %zu has no name", i);
         CHECK(one->rank >= 0 && one->rank <= SAFETENSORS_MAX_RANK, "%s has rank %d", one->name,
@@ -205,7 +210,7 @@ static enum status check_contents(const struct safetensors_tensor *tensor, size_
         for (int j = 0; j < one->rank; j++)
             CHECK(one->dim[j] >= 0 && !__builtin_mul_overflow(size, (uint64_t)one->dim[j], &size),
                   "%s: dimension %d is %" PRId64, one->name, j, one->dim[j]);
-        CHECK(size == one->size && (one->data || size == 0),
+        CHECK(size == one->size && (one->data || has_source || size == 0),
               "%s has %" PRIu64 " bytes, its shape %" PRIu64, one->name, one->size, size);
         name[i] = one->name;
     }
@@ -221,24 +226,83 @@ static enum status write_bytes(const struct file_writer *writer, const void *byt
     return STATUS_OK;
 }
 
-enum status safetensors_write(const char *path, const struct safetensors_tensor *tensor,
-                              size_t n_tensors, const struct safetensors_text *metadata,
-                              size_t n_metadata)
+/* Writes and hashes tensor number index. */
+static enum status write_tensor(const struct file_writer *writer, const struct contents *contents,
+                                size_t index, const struct safetensors_source *source, char *block,
+                                XXH3_state_t *state)
+{
+    const struct safetensors_tensor *tensor = &contents->tensor[index];
+    enum status status = STATUS_OK;
+    uint64_t size = 0;
+    XXH3_128bits_reset(state);
+    for (uint64_t offset = 0; offset < tensor->size && status == STATUS_OK; offset += size) {
+        const uint64_t left = tensor->size - offset;
+        const char *bytes = tensor->data ? (const char *)tensor->data + offset : block;
+        size = left < SAFETENSORS_BLOCK_BYTES ? left : SAFETENSORS_BLOCK_BYTES;
+        if (!tensor->data)
+            status = source->read(source->context, index, offset, block, size);
+        if (status == STATUS_OK)
+            XXH3_128bits_update(state, bytes, size);
+        if (status == STATUS_OK)
+            status = write_bytes(writer, bytes, size);
+    }
+    contents->hash[index] = XXH3_128bits_digest(state);
+    return status;
+}
+
+static enum status write_tensors(const struct file_writer *writer, const struct contents *contents,
+                                 const struct safetensors_source *source)
+{
+    char *block = malloc(SAFETENSORS_BLOCK_BYTES);
+    XXH3_state_t *state = XXH3_createState();
+    enum status status = STATUS_OK;
+    if (!block || !state)
+        status = status_set(STATUS_MEMORY, "no memory to write %s", writer->final_path);
+    for (size_t i = 0; i < contents->n_tensors && status == STATUS_OK; i++)
+        status = write_tensor(writer, contents, i, source, block, state);
+    free(block);
+    XXH3_freeState(state);
+    return status;
+}
+
+/* Writes the header at the start of the file. */
+static enum status write_header(const struct file_writer *writer, const struct contents *contents)
 {
     struct buffer header = {0};
-    struct file_writer writer = {0};
-    enum status status = check_contents(tensor, n_tensors, metadata, n_metadata);
+    enum status status = append_header(&header, contents);
+    if (status == STATUS_OK && fseeko(writer->stream, 0, SEEK_SET) != 0)
+        status = status_set(STATUS_IO, "cannot write %s: %s", writer->final_path, strerror(errno));
     if (status == STATUS_OK)
-        status = append_header(&header, tensor, n_tensors, metadata, n_metadata);
+        status = write_bytes(writer, header.data, header.size);
+    buffer_free(&header);
+    return status;
+}
+
+/* The header is written twice: its hashes are known when the data has passed, and take as much room
+ * as the zeros before. */
+enum status safetensors_write(const char *path, const struct safetensors_tensor *tensor,
+                              size_t n_tensors, const struct safetensors_text *metadata,
+                              size_t n_metadata, const struct safetensors_source *source)
+{
+    struct contents contents = {tensor, n_tensors, metadata, n_metadata,
+                                calloc(n_tensors + 1, sizeof *contents.hash)};
+    struct file_writer writer = {0};
+    enum status status = STATUS_OK;
+    if (!contents.hash)
+        status = status_set(STATUS_MEMORY, "no memory for %zu tensors", n_tensors);
+    if (status == STATUS_OK)
+        status = check_contents(&contents, source != NULL);
     if (status == STATUS_OK)
         status = file_create(&writer, path);
     if (status == STATUS_OK)
-        status = write_bytes(&writer, header.data, header.size);
-    for (size_t i = 0; i < n_tensors && status == STATUS_OK; i++)
-        status = write_bytes(&writer, tensor[i].data, tensor[i].size);
+        status = write_header(&writer, &contents);
+    if (status == STATUS_OK)
+        status = write_tensors(&writer, &contents, source);
+    if (status == STATUS_OK)
+        status = write_header(&writer, &contents);
     if (status == STATUS_OK)
         status = file_commit(&writer);
     file_discard(&writer);
-    buffer_free(&header);
+    free(contents.hash);
     return status;
 }

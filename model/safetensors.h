@@ -37,7 +37,8 @@ struct safetensors_tensor {
     enum safetensors_type type;
     int rank;                          /* 0 = one number */
     int64_t dim[SAFETENSORS_MAX_RANK]; /* the first `rank` are in use, each >= 0 */
-    const void *data;                  /* borrowed; NULL in a tensor of an opened file */
+    const void *data;                  /* borrowed; NULL in a tensor of an opened file, and where a
+                                          source gives the bytes */
     uint64_t size;                     /* bytes: product of dim times safetensors_type_size() */
 };
 
@@ -51,16 +52,27 @@ size_t safetensors_type_size(enum safetensors_type type);
 /* "F32", as the header spells it. */
 const char *safetensors_type_name(enum safetensors_type type);
 
+enum { SAFETENSORS_BLOCK_BYTES = 1 << 20 }; /* what a source or a sink is asked for at most */
+
+/* Gives the bytes of tensors that are not in memory: size of them from offset on, of tensor number
+ * index, into target. An error ends the writing and is returned. */
+struct safetensors_source {
+    enum status (*read)(void *context, size_t index, uint64_t offset, void *target, size_t size);
+    void *context;
+};
+
 /* Writes a file under a temporary name and renames it to path; equal arguments give equal bytes.
  *
  * tensor    [n_tensors]   names must differ
  * metadata  [n_metadata]  keys must differ
+ * source                  of tensors whose data is NULL; may be NULL where there are none
  *
- * STATUS_IO when it cannot be written, STATUS_FORMAT for a text that is not UTF-8 or a header over
- * the limit; then path is as it was. */
+ * Goes once through the data, block by block. STATUS_IO when it cannot be written, STATUS_FORMAT for
+ * a text that is not UTF-8 or a header over the limit; then path is as it was. */
 enum status safetensors_write(const char *path, const struct safetensors_tensor *tensor,
                               size_t n_tensors, const struct safetensors_text *metadata,
-                              size_t n_metadata) STATUS_CHECKED;
+                              size_t n_metadata,
+                              const struct safetensors_source *source) STATUS_CHECKED;
 
 struct safetensors; /* an opened file */
 
@@ -86,6 +98,18 @@ const char *safetensors_metadata(const struct safetensors *file, const char *key
  * hashes. STATUS_FORMAT names the tensor when it is damaged; target is then undefined. */
 enum status safetensors_read(const struct safetensors *file,
                              const struct safetensors_tensor *tensor, void *target) STATUS_CHECKED;
+
+/* Takes bytes of a tensor: size of them from offset on. An error ends the reading. */
+struct safetensors_sink {
+    enum status (*write)(void *context, uint64_t offset, const void *bytes, size_t size);
+    void *context;
+};
+
+/* The same block by block, without memory for the whole. Only STATUS_OK says that what the sink was
+ * given is undamaged. */
+enum status safetensors_read_blocks(const struct safetensors *file,
+                                    const struct safetensors_tensor *tensor,
+                                    const struct safetensors_sink *sink) STATUS_CHECKED;
 
 /* Copies size bytes from offset on, as one expert's rows; nothing is verified. */
 enum status safetensors_read_part(const struct safetensors *file,

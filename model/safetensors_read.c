@@ -438,36 +438,58 @@ enum status safetensors_read(const struct safetensors *file,
     return check_hash(file, (const struct entry *)tensor, XXH3_128bits(target, tensor->size));
 }
 
-/* Hashes a tensor block by block. */
-static enum status verify_tensor(const struct safetensors *file, const struct entry *entry,
-                                 XXH3_state_t *state, char *block, uint64_t block_bytes)
+static uint64_t least(uint64_t a, uint64_t b)
 {
+    return a < b ? a : b;
+}
+
+/* Gives a tensor to the sink (NULL: nobody) through a block, and verifies it. */
+static enum status pass_blocks(const struct safetensors *file, const struct entry *entry,
+                               const struct safetensors_sink *sink, XXH3_state_t *state,
+                               char *block)
+{
+    enum status status = STATUS_OK;
+    uint64_t size = 0;
     XXH3_128bits_reset(state);
-    for (uint64_t offset = 0; offset < entry->tensor.size; offset += block_bytes) {
-        const uint64_t left = entry->tensor.size - offset;
-        const uint64_t size = left < block_bytes ? left : block_bytes;
-        const enum status status = safetensors_read_part(file, &entry->tensor, offset, size, block);
-        if (status < 0)
-            return status;
-        XXH3_128bits_update(state, block, size);
+    for (uint64_t offset = 0; offset < entry->tensor.size && status == STATUS_OK; offset += size) {
+        size = least(entry->tensor.size - offset, SAFETENSORS_BLOCK_BYTES);
+        status = safetensors_read_part(file, &entry->tensor, offset, size, block);
+        if (status == STATUS_OK && file->is_hashed)
+            XXH3_128bits_update(state, block, size);
+        if (status == STATUS_OK && sink)
+            status = sink->write(sink->context, offset, block, size);
     }
-    return check_hash(file, entry, XXH3_128bits_digest(state));
+    return status < 0 ? status : check_hash(file, entry, XXH3_128bits_digest(state));
+}
+
+/* The entries first .. last-1. */
+static enum status pass_entries(const struct safetensors *file, size_t first, size_t last,
+                                const struct safetensors_sink *sink)
+{
+    enum status status = STATUS_OK;
+    char *block = malloc(SAFETENSORS_BLOCK_BYTES);
+    XXH3_state_t *state = XXH3_createState();
+    if (!block || !state)
+        status = status_set(STATUS_MEMORY, "no memory to read %s", file->path);
+    for (size_t i = first; i < last && status == STATUS_OK; i++)
+        status = pass_blocks(file, &file->entry[i], sink, state, block);
+    free(block);
+    XXH3_freeState(state);
+    return status;
+}
+
+enum status safetensors_read_blocks(const struct safetensors *file,
+                                    const struct safetensors_tensor *tensor,
+                                    const struct safetensors_sink *sink)
+{
+    const size_t index = (size_t)((const struct entry *)tensor - file->entry);
+    return pass_entries(file, index, index + 1, sink);
 }
 
 enum status safetensors_verify(const struct safetensors *file)
 {
-    enum { BLOCK_BYTES = 1 << 20 };
     if (!file->is_hashed)
         return status_set(STATUS_FORMAT, "%s: it has no hashes, so damage could not be seen",
                           file->path);
-    enum status status = STATUS_OK;
-    char *block = malloc(BLOCK_BYTES);
-    XXH3_state_t *state = XXH3_createState();
-    if (!block || !state)
-        status = status_set(STATUS_MEMORY, "no memory to read %s", file->path);
-    for (size_t i = 0; i < file->n && status == STATUS_OK; i++)
-        status = verify_tensor(file, &file->entry[i], state, block, BLOCK_BYTES);
-    free(block);
-    XXH3_freeState(state);
-    return status;
+    return pass_entries(file, 0, file->n, NULL);
 }

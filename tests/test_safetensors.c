@@ -87,7 +87,7 @@ enum { N_TEXTS = sizeof texts / sizeof *texts };
 
 static void write_sample(void)
 {
-    assert_int_equal(safetensors_write(path, tensors, N_TENSORS, texts, N_TEXTS), STATUS_OK);
+    assert_int_equal(safetensors_write(path, tensors, N_TENSORS, texts, N_TEXTS, NULL), STATUS_OK);
 }
 
 static void test_writes_these_bytes(void **state)
@@ -97,7 +97,7 @@ static void test_writes_these_bytes(void **state)
     const struct safetensors_tensor one = {"t", SAFETENSORS_BF16, 2, {2, 2}, values, sizeof values};
     const struct safetensors_text text = {"k", "v\n"};
     struct buffer bytes = {0};
-    assert_int_equal(safetensors_write(path, &one, 1, &text, 1), STATUS_OK);
+    assert_int_equal(safetensors_write(path, &one, 1, &text, 1, NULL), STATUS_OK);
     assert_int_equal(file_read(path, 1000, &bytes), STATUS_OK);
     uint64_t length = 0;
     memcpy(&length, bytes.data, sizeof length);
@@ -153,7 +153,7 @@ static void test_reads_what_was_written(void **state)
 static void test_empty_file_of_no_tensors(void **state)
 {
     (void)state;
-    assert_int_equal(safetensors_write(path, NULL, 0, NULL, 0), STATUS_OK);
+    assert_int_equal(safetensors_write(path, NULL, 0, NULL, 0, NULL), STATUS_OK);
     struct safetensors *file = NULL;
     assert_int_equal(safetensors_open(&file, path), STATUS_OK);
     assert_int_equal(safetensors_count(file), 0);
@@ -176,13 +176,98 @@ static void test_equal_contents_give_equal_bytes(void **state)
     buffer_free(&second);
 }
 
+enum { LONG_BYTES = 2 * SAFETENSORS_BLOCK_BYTES + 12 };
+
+/* Byte number i of a long tensor. */
+static uint8_t long_byte(uint64_t i)
+{
+    return (uint8_t)(i * 2654435761u >> 13);
+}
+
+static enum status read_long(void *context, size_t index, uint64_t offset, void *target,
+                             size_t size)
+{
+    const bool *fails = context;
+    assert_int_equal(index, 1);
+    assert_in_range(size, 1, SAFETENSORS_BLOCK_BYTES);
+    if (*fails && offset > 0)
+        return status_set(STATUS_DEVICE, "no more of it");
+    for (size_t i = 0; i < size; i++)
+        ((uint8_t *)target)[i] = long_byte(offset + i);
+    return STATUS_OK;
+}
+
+static enum status check_long(void *context, uint64_t offset, const void *bytes, size_t size)
+{
+    uint64_t *seen = context;
+    assert_int_equal(offset, *seen);
+    for (size_t i = 0; i < size; i++)
+        if (((const uint8_t *)bytes)[i] != long_byte(offset + i))
+            return status_set(STATUS_DATA, "byte %zu", i);
+    *seen += size;
+    return STATUS_OK;
+}
+
+static enum status take_anything(void *context, uint64_t offset, const void *bytes, size_t size)
+{
+    (void)context, (void)offset, (void)bytes, (void)size;
+    return STATUS_OK;
+}
+
+/* Tensors that are given and taken in blocks are the file of those that lie in memory. */
+static void test_blocks(void **state)
+{
+    (void)state;
+    static uint8_t memory[LONG_BYTES];
+    for (size_t i = 0; i < LONG_BYTES; i++)
+        memory[i] = long_byte(i);
+    struct safetensors_tensor two[2] = {
+        tensors[0], {"long", SAFETENSORS_F32, 1, {LONG_BYTES / 4}, memory, LONG_BYTES}};
+    struct buffer whole = {0}, pieces = {0};
+    assert_int_equal(safetensors_write(path, two, 2, texts, N_TEXTS, NULL), STATUS_OK);
+    assert_int_equal(file_read(path, 2 * LONG_BYTES, &whole), STATUS_OK);
+    two[1].data = NULL;
+    bool fails = true;
+    const struct safetensors_source source = {read_long, &fails};
+    assert_int_equal(safetensors_write(path, two, 2, texts, N_TEXTS, &source), STATUS_DEVICE);
+    fails = false;
+    assert_int_equal(safetensors_write(path, two, 2, texts, N_TEXTS, &source), STATUS_OK);
+    assert_int_equal(file_read(path, 2 * LONG_BYTES, &pieces), STATUS_OK);
+    assert_int_equal(whole.size, pieces.size);
+    assert_memory_equal(whole.data, pieces.data, whole.size);
+    uint64_t seen = 0;
+    struct safetensors *file = NULL;
+    const struct safetensors_sink sink = {check_long, &seen};
+    assert_int_equal(safetensors_open(&file, path), STATUS_OK);
+    const struct safetensors_tensor *found = safetensors_find(file, "long");
+    assert_int_equal(safetensors_read_blocks(file, found, &sink), STATUS_OK);
+    assert_int_equal(seen, LONG_BYTES);
+    safetensors_close(file);
+    pieces.data[pieces.size - LONG_BYTES - sizeof weights] ^= 1; /* the other tensor's */
+    put_file(pieces.data, pieces.size);
+    assert_int_equal(safetensors_open(&file, path), STATUS_OK);
+    seen = 0;
+    assert_int_equal(safetensors_read_blocks(file, safetensors_find(file, "long"), &sink),
+                     STATUS_OK);
+    safetensors_close(file);
+    pieces.data[pieces.size - 1] ^= 1;
+    put_file(pieces.data, pieces.size);
+    assert_int_equal(safetensors_open(&file, path), STATUS_OK);
+    const struct safetensors_sink nobody = {take_anything, NULL};
+    assert_int_equal(safetensors_read_blocks(file, safetensors_find(file, "long"), &nobody),
+                     STATUS_FORMAT);
+    safetensors_close(file);
+    buffer_free(&whole);
+    buffer_free(&pieces);
+}
+
 static void test_write_errors_leave_the_old_file(void **state)
 {
     (void)state;
     const struct safetensors_text bad = {"config", "\xff"};
     put_file("old", 3);
-    assert_int_equal(safetensors_write(path, tensors, N_TENSORS, &bad, 1), STATUS_FORMAT);
-    assert_int_equal(safetensors_write("/no/such/file", tensors, N_TENSORS, texts, N_TEXTS),
+    assert_int_equal(safetensors_write(path, tensors, N_TENSORS, &bad, 1, NULL), STATUS_FORMAT);
+    assert_int_equal(safetensors_write("/no/such/file", tensors, N_TENSORS, texts, N_TEXTS, NULL),
                      STATUS_IO);
     struct buffer bytes = {0};
     assert_int_equal(file_read(path, 10, &bytes), STATUS_OK);
@@ -485,6 +570,7 @@ int main(void)
         cmocka_unit_test(test_reads_what_was_written),
         cmocka_unit_test(test_empty_file_of_no_tensors),
         cmocka_unit_test(test_equal_contents_give_equal_bytes),
+        cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_write_errors_leave_the_old_file),
         cmocka_unit_test(test_refuses_hostile_headers),
         cmocka_unit_test(test_refuses_bad_json),
