@@ -34,6 +34,29 @@ static struct tensor take_like(struct param_list *list, struct param_spec spec)
     return tensor_3d(list->arena, real, spec.dim[0], spec.dim[1], spec.dim[2]);
 }
 
+static struct tensor take_zeros(struct param_list *list, struct param_spec spec)
+{
+    const struct tensor tensor = take_like(list, spec);
+    list->backend->ops->fill(list->backend, &tensor, 0);
+    return tensor;
+}
+
+/* What the optimiser keeps from step to step. */
+static void take_moments(struct param_list *list, struct param *param, struct param_spec spec)
+{
+    const bool is_reduced = list->factors_experts && spec.is_expert;
+    if (!is_reduced)
+        param->first = take_zeros(list, spec);
+    if (!is_reduced || spec.rank < 3) {
+        param->second = take_zeros(list, spec);
+        return;
+    }
+    spec.rank = 2;
+    param->second_row = take_zeros(list, spec);
+    spec.dim[1] = spec.dim[2];
+    param->second_column = take_zeros(list, spec);
+}
+
 struct param *param_add(struct param_list *list, struct param_spec spec, const char *name_format,
                         ...)
 {
@@ -52,10 +75,7 @@ struct param *param_add(struct param_list *list, struct param_spec spec, const c
     param->weight.value = take_like(list, spec);
     if (list->is_training) {
         param->grad = take_like(list, spec);
-        param->first = take_like(list, spec);
-        param->second = take_like(list, spec);
-        list->backend->ops->fill(list->backend, &param->first, 0);
-        list->backend->ops->fill(list->backend, &param->second, 0);
+        take_moments(list, param, spec);
     }
     if (list->has_average)
         param->average = take_like(list, spec);

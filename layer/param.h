@@ -21,9 +21,11 @@ struct param {
     char *name;           /* owned by the list's arena */
     struct weight weight; /* weight.value: the parameter, [..] real */
     struct tensor grad;   /* same shape; absent unless the list trains */
-    struct tensor first;  /* Adam's moments; absent unless the list trains */
-    struct tensor second;
-    struct tensor average; /* moving average of the value; absent unless the list has averages */
+    struct tensor first;  /* Adam's moments; absent unless the list trains, the first also where */
+    struct tensor second; /* the list factors experts and this is one's */
+    struct tensor second_row;    /* [E, in] factored second moments, which an expert's matrices */
+    struct tensor second_column; /* [E, out] then have instead of `second` */
+    struct tensor average;       /* moving average; absent unless the list has averages */
     enum param_start start;
     double bound;
     int forms; /* PACK_... that its layer reads going forward; 0: never packed */
@@ -34,6 +36,8 @@ struct param_list {
     struct arena *arena;     /* borrowed; holds values, gradients and moments */
     bool is_training;        /* gradients and moments exist */
     bool has_average;        /* and moving averages */
+    bool factors_experts;    /* experts have no first moments, and their matrices [E, in, out]
+                                factored second ones */
     struct param **items;    /* owned */
     int64_t count, capacity;
     enum status error; /* sticky: STATUS_MEMORY when the list could not grow */
@@ -46,6 +50,7 @@ struct param_spec {
     enum param_start start;
     double bound;
     int forms;
+    bool is_expert; /* of one of E experts */
 };
 
 /* Adds a parameter; its value is undefined until param_list_start() or a load. name_format makes

@@ -85,7 +85,7 @@ const struct config_key config_keys[] = {
     {"train.optimizer.beta2", FLOAT(train.optimizer.beta2), "0.98", 0, 1, BELOW, NULL, "decay of Adam's second moment"},
     {"train.optimizer.epsilon", FLOAT(train.optimizer.epsilon), "1.0e-8", 0, 1, ABOVE, NULL, "Adam's guard against division by zero"},
     {"train.optimizer.clip", FLOAT(train.optimizer.clip), "5.0", 0, 1e9, 0, NULL, "largest norm of the gradient; 0: off"},
-    {"train.optimizer.experts", WORD(train.optimizer.experts), "same", 0, 0, 0, expert_optimizers, "for experts: the same, or factored second moments without a first, in a fraction of the memory"},
+    {"train.optimizer.experts", WORD(train.optimizer.experts), "same", 0, 0, MODEL, expert_optimizers, "for experts: the same, or factored second moments without a first, in a fraction of the memory"},
     {"train.recompute_experts", BOOL(train.recompute_experts), "false", 0, 0, 0, NULL, "compute hidden units of experts again in the backward pass: less memory, more time"},
     {"train.schedule.warmup", INT(train.schedule.warmup), "2000", 0, 1e9, 0, NULL, "steps in which the learning rate rises"},
     {"train.schedule.hold", INT(train.schedule.hold), "8000", 0, 1e9, 0, NULL, "steps after those in which it stays"},

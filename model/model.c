@@ -108,7 +108,9 @@ enum status model_init(struct model *model, struct backend *backend, const struc
     model->params = (struct param_list){.backend = backend,
                                         .arena = &model->arena,
                                         .is_training = is_training,
-                                        .has_average = is_training && config->train.average > 0};
+                                        .has_average = is_training && config->train.average > 0,
+                                        .factors_experts = config->train.optimizer.experts ==
+                                                           CONFIG_EXPERT_OPTIMIZER_FACTORED};
     const struct encoder_config encoder = encoder_config_of(config);
     const struct decoder_config decoder = decoder_config_of(config);
     init_tables(model);

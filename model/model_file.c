@@ -10,14 +10,16 @@
 
 static const char format_name[] = "mixt-1";
 
-enum { STATES = 4, MAX_METADATA = 32, NAME_BYTES = 160 };
-static const char *const state_suffix[STATES] = {"", ".first", ".second", ".average"};
+enum { STATES = 6, MAX_METADATA = 32, NAME_BYTES = 160 };
+static const char *const state_suffix[STATES] = {
+    "", ".first", ".second", ".second_row", ".second_column", ".average"};
 
 /* A parameter's value or one of the optimiser's states of it; absent where it has none. */
 static const struct tensor *state_of(const struct param *param, int state)
 {
-    const struct tensor *const states[STATES] = {&param->weight.value, &param->first,
-                                                 &param->second, &param->average};
+    const struct tensor *const states[STATES] = {&param->weight.value,  &param->first,
+                                                 &param->second,        &param->second_row,
+                                                 &param->second_column, &param->average};
     return states[state];
 }
 

@@ -1,8 +1,9 @@
 /* Model files: the weights, the configuration and the subword model in one safetensors file.
  *
  * A checkpoint is such a file that also holds Adam's moments and the trainer's place, so that one
- * rename makes it whole. Tensors are named by param_list; moments add ".first" and ".second",
- * averages ".average". Values pass from and to the backend in blocks, without a copy of all. */
+ * rename makes it whole. Tensors are named by param_list; moments add ".first" and ".second" or, of
+ * factored ones, ".second_row" and ".second_column", and averages ".average"; only those that a
+ * parameter has are there. Values pass from and to the backend in blocks, without a copy of all. */
 #ifndef MIXT_MODEL_MODEL_FILE_H
 #define MIXT_MODEL_MODEL_FILE_H
 

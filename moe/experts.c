@@ -11,15 +11,17 @@ static struct param *add_matrices(struct param_list *params, const char *prefix,
                                          .dim = {n_experts, in, out},
                                          .start = PARAM_UNIFORM,
                                          .bound = sqrt(3.0 / (double)in),
-                                         .forms = PACK_PLAIN},
+                                         .forms = PACK_PLAIN,
+                                         .is_expert = true},
                      "%s.%s", prefix, name);
 }
 
 static struct param *add_biases(struct param_list *params, const char *prefix, const char *name,
                                 int64_t n_experts, int64_t out)
 {
-    return param_add(params, (struct param_spec){.rank = 2, .dim = {n_experts, out}}, "%s.%s",
-                     prefix, name);
+    return param_add(params,
+                     (struct param_spec){.rank = 2, .dim = {n_experts, out}, .is_expert = true},
+                     "%s.%s", prefix, name);
 }
 
 void experts_init(struct experts *experts, struct param_list *params, const char *prefix,

@@ -5,6 +5,19 @@
 
 #include "train/schedule.h"
 
+/* One parameter's step, by what moments it has. */
+static void update_param(struct backend *backend, const struct param *param,
+                         const struct adam *adam)
+{
+    const struct tensor *value = &param->weight.value, *gradient = &param->grad;
+    if (param->second_row.rank)
+        backend->ops->adam_factored_step(backend, value, &param->second_row, &param->second_column,
+                                         gradient, adam);
+    else
+        backend->ops->adam_step(backend, value, param->first.rank ? &param->first : NULL,
+                                &param->second, gradient, adam);
+}
+
 static enum status gradient_norm(struct param_list *params, struct arena *scratch, double *norm)
 {
     struct backend *backend = params->backend;
@@ -43,11 +56,8 @@ enum status optimizer_step(struct param_list *params, struct arena *scratch,
                               .step = step,
                               .gradient_scale = clip > 0 && *norm > clip ? clip / *norm : 1};
     struct backend *backend = params->backend;
-    for (int64_t i = 0; i < params->count; i++) {
-        struct param *param = params->items[i];
-        backend->ops->adam_step(backend, &param->weight.value, &param->first, &param->second,
-                                &param->grad, &adam);
-    }
+    for (int64_t i = 0; i < params->count; i++)
+        update_param(backend, params->items[i], &adam);
     param_list_pack(params);
     if (params->has_average && step % OPTIMIZER_AVERAGE_EVERY == 0) {
         /* Early on the plain mean of what there was, so that the start is forgotten. */

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from harness import expect, expect_same_files, main, snapshot
+from harness import expect, expect_error, expect_same_files, main, snapshot
 
 N_KILLS = 10
 COMMAND = ("train", "-c", "tiny.yaml")
@@ -104,6 +104,28 @@ def test_saved_on_demand(bench):
     expect_same_files(wanted, models(bench, "run"), "saved on demand")
 
 
+def test_factored(bench):
+    """Experts without first moments: as much goes into a checkpoint as the run needs."""
+    make_run(bench, steps=60)
+    factored = "train.optimizer.experts=factored"
+    wanted, _ = unbroken(bench, factored, "save.every=20")
+    bench.train("run", factored, "train.steps=31", "save.every=7")
+    state = bench.read("run", "last", "state.safetensors")
+    for name in (b'"encoder.1.moe.expert.up.second_row"', b'"encoder.1.moe.expert.up_bias.second"',
+                 b'"output.bias.first"'):
+        expect(name in state, f"{name} wanted in the checkpoint")
+    for name in (b'"encoder.1.moe.expert.up.second"', b'"encoder.1.moe.expert.up_bias.first"'):
+        expect(name not in state, f"{name} is in the checkpoint")
+    result = bench.run("train", "-c", "tiny.yaml", "save.dir=run")
+    expect_error(result, 2, "train.optimizer.experts=factored", "says same")
+    expect(bench.read("run", "last", "state.safetensors") == state, "the checkpoint was changed")
+    bench.train("run", factored, "save.every=20")
+    expect_same_files(wanted, models(bench, "run"), "factored")
+    os.remove(bench.path("run", "best.safetensors"))
+    result = bench.run("translate", "-m", "run", stdin=b"bade\n")
+    expect(result.code == 0, f"a checkpoint is a model, too: {result}")
+
+
 def test_finished(bench):
     """A finished run says so and writes nothing."""
     make_run(bench, steps=20)
@@ -137,5 +159,5 @@ def test_same_seed(bench):
 
 
 if __name__ == "__main__":
-    main([test_killed, test_stopped, test_saved_on_demand, test_finished, test_longer,
-          test_same_seed])
+    main([test_killed, test_stopped, test_saved_on_demand, test_factored, test_finished,
+          test_longer, test_same_seed])
