@@ -73,15 +73,15 @@ enum activation {
 /* Which forms of a weight weight_pack() prepares. */
 enum { PACK_PLAIN = 1, PACK_TRANSPOSED = 2 };
 
-/* An LSTM layer with projection (Sak et al. 2014), gates in the order i f g o:
+/* An LSTM layer, by default with projection (Sak et al. 2014), gates in the order i f g o:
  *   a_t = x_t Wx + r_{t-1} Wh + bias;  i, f, o = sigmoid(a); g = tanh(a)
- *   c_t = f c_{t-1} + i g;  m_t = o tanh(c_t);  r_t = m_t Wp
+ *   c_t = f c_{t-1} + i g;  m_t = o tanh(c_t);  r_t = m_t Wp, or m_t without a projection
  * At t >= lengths[b] the state is kept at zero and r is zero, so that a reversed layer starts
  * from zero at each sentence's last real token. */
 struct lstm {
     struct weight *input;      /* [I, 4H] Wx */
     struct weight *recurrent;  /* [P, 4H] Wh */
-    struct weight *projection; /* [H, P] Wp */
+    struct weight *projection; /* [H, P] Wp; NULL: none, and then P = H */
     struct tensor bias;        /* [4H] */
     struct tensor lengths;     /* [B] i32, or absent: all T */
     bool reversed;             /* runs from t = T-1 down to 0 */
@@ -90,14 +90,14 @@ struct lstm {
     struct tensor gates;       /* out [T, B, 4H]: after the nonlinearities; backward overwrites it
                                   with the gradients of a */
     struct tensor cells;       /* out [T, B, H] c_t */
-    struct tensor hidden;      /* out [T, B, H] m_t */
+    struct tensor hidden;      /* out [T, B, H] m_t; absent without a projection: r holds it */
 };
 
 /* Gradients of the above; all accumulate. */
 struct lstm_gradients {
     struct tensor input;      /* [I, 4H] */
     struct tensor recurrent;  /* [P, 4H] */
-    struct tensor projection; /* [H, P] */
+    struct tensor projection; /* [H, P], or absent as above */
     struct tensor bias;       /* [4H] */
 };
 

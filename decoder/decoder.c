@@ -19,13 +19,16 @@ void decoder_init(struct decoder *decoder, struct param_list *params,
 {
     CHECK(config->n_layers >= 1 && config->n_layers <= DECODER_MAX_LAYERS, "%lld layers",
           (long long)config->n_layers);
+    CHECK(config->has_projection || config->hidden == config->dim, "%lld cells",
+          (long long)config->hidden);
     *decoder = (struct decoder){.config = *config, .embedding = embedding, .output = output};
-    const int64_t dim = config->dim;
+    const int64_t dim = config->dim, projection = config->has_projection ? dim : 0;
     for (int64_t l = 0; l < config->n_layers; l++) {
         struct decoder_layer *layer = &decoder->layers[l];
         char name[48];
         snprintf(name, sizeof name, "decoder.%d.lstm", (int)l + 1);
-        lstm_init(&layer->lstm, params, name, l == 0 ? dim : 2 * dim, config->hidden, dim, false);
+        lstm_init(&layer->lstm, params, name, l == 0 ? dim : 2 * dim, config->hidden, projection,
+                  false);
         snprintf(name, sizeof name, "decoder.%d.moe", (int)l + 1);
         if (config->has_moe_after[l])
             moe_init(&layer->moe, params, name, dim, &config->moe, stream_of(l, STREAM_MOE));

@@ -22,16 +22,18 @@ void encoder_init(struct encoder *encoder, struct param_list *params,
 {
     CHECK(config->n_layers >= 1 && config->n_layers <= ENCODER_MAX_LAYERS, "%lld layers",
           (long long)config->n_layers);
+    CHECK(config->has_projection || config->hidden == config->dim, "%lld cells",
+          (long long)config->hidden);
     *encoder = (struct encoder){.config = *config, .embedding = embedding};
-    const int64_t dim = config->dim;
+    const int64_t dim = config->dim, projection = config->has_projection ? dim : 0;
     for (int64_t l = 0; l < config->n_layers; l++) {
         struct encoder_layer *layer = &encoder->layers[l];
         char name[48];
         snprintf(name, sizeof name, "encoder.%d.forward", (int)l + 1);
-        lstm_init(&layer->forward, params, name, dim, config->hidden, dim, false);
+        lstm_init(&layer->forward, params, name, dim, config->hidden, projection, false);
         snprintf(name, sizeof name, "encoder.%d.backward", (int)l + 1);
         if (is_bidirectional(encoder, l))
-            lstm_init(&layer->backward, params, name, dim, config->hidden, dim, true);
+            lstm_init(&layer->backward, params, name, dim, config->hidden, projection, true);
         snprintf(name, sizeof name, "encoder.%d.moe", (int)l + 1);
         if (config->has_moe_after[l])
             moe_init(&layer->moe, params, name, dim, &config->moe, stream_of(l, STREAM_MOE));

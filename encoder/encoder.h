@@ -15,7 +15,8 @@ enum { ENCODER_MAX_LAYERS = 16 };
 struct encoder_config {
     int64_t n_layers;                       /* 1..ENCODER_MAX_LAYERS */
     int64_t dim;                            /* D */
-    int64_t hidden;                         /* H */
+    int64_t hidden;                         /* H; D without a projection */
+    bool has_projection;                    /* of the cells to D */
     bool is_bidirectional;                  /* the first layer */
     bool has_moe_after[ENCODER_MAX_LAYERS]; /* [l-1]: a MoE layer follows LSTM layer l */
     struct moe_config moe;

@@ -21,8 +21,11 @@ void lstm_init(struct lstm_layer *layer, struct param_list *params, const char *
     const double bound = 1 / sqrt((double)hidden);
     *layer = (struct lstm_layer){.is_reversed = is_reversed};
     layer->input = add_matrix(params, prefix, "input", in, 4 * hidden, bound);
-    layer->recurrent = add_matrix(params, prefix, "recurrent", projection, 4 * hidden, bound);
-    layer->projection = add_matrix(params, prefix, "projection", hidden, projection, 1.5 * bound);
+    layer->recurrent = add_matrix(params, prefix, "recurrent", projection ? projection : hidden,
+                                  4 * hidden, bound);
+    if (projection)
+        layer->projection =
+            add_matrix(params, prefix, "projection", hidden, projection, 1.5 * bound);
     layer->bias = param_add(
         params, (struct param_spec){.rank = 1, .dim = {4 * hidden}, .start = PARAM_FORGET_GATE},
         "%s.bias", prefix);
@@ -32,22 +35,25 @@ void lstm_init(struct lstm_layer *layer, struct param_list *params, const char *
 static struct lstm describe(const struct lstm_layer *layer, const struct pass *pass, int64_t n_t,
                             int64_t n_b)
 {
-    const int64_t n_h = layer->projection->weight.value.dim[0];
-    return (struct lstm){.input = &layer->input->weight,
-                         .recurrent = &layer->recurrent->weight,
-                         .projection = &layer->projection->weight,
-                         .bias = layer->bias->weight.value,
-                         .reversed = layer->is_reversed,
-                         .gates = pass_3d(pass, n_t, n_b, 4 * n_h),
-                         .cells = pass_3d(pass, n_t, n_b, n_h),
-                         .hidden = pass_3d(pass, n_t, n_b, n_h)};
+    const int64_t n_h = layer->recurrent->weight.value.dim[1] / 4;
+    struct lstm lstm = {.input = &layer->input->weight,
+                        .recurrent = &layer->recurrent->weight,
+                        .bias = layer->bias->weight.value,
+                        .reversed = layer->is_reversed,
+                        .gates = pass_3d(pass, n_t, n_b, 4 * n_h),
+                        .cells = pass_3d(pass, n_t, n_b, n_h)};
+    if (layer->projection) {
+        lstm.projection = &layer->projection->weight;
+        lstm.hidden = pass_3d(pass, n_t, n_b, n_h);
+    }
+    return lstm;
 }
 
 void lstm_layer_forward(const struct lstm_layer *layer, const struct pass *pass,
                         struct lstm_record *record, const struct tensor *x,
                         const struct tensor *lengths)
 {
-    const int64_t n_p = layer->projection->weight.value.dim[1];
+    const int64_t n_p = layer->recurrent->weight.value.dim[0];
     record->x = *x;
     record->r = pass_3d(pass, x->dim[0], x->dim[1], n_p);
     record->lstm = describe(layer, pass, x->dim[0], x->dim[1]);
@@ -58,10 +64,11 @@ void lstm_layer_forward(const struct lstm_layer *layer, const struct pass *pass,
 void lstm_layer_backward(const struct lstm_layer *layer, const struct pass *pass,
                          const struct tensor *d_x, struct tensor *d_r, struct lstm_record *record)
 {
-    const struct lstm_gradients gradients = {.input = layer->input->grad,
-                                             .recurrent = layer->recurrent->grad,
-                                             .projection = layer->projection->grad,
-                                             .bias = layer->bias->grad};
+    struct lstm_gradients gradients = {.input = layer->input->grad,
+                                       .recurrent = layer->recurrent->grad,
+                                       .bias = layer->bias->grad};
+    if (layer->projection)
+        gradients.projection = layer->projection->grad;
     pass->backend->ops->lstm_backward(pass->backend, d_x, d_r, &record->x, &record->r,
                                       &record->lstm, &gradients);
 }

@@ -1,4 +1,4 @@
-/* An LSTM layer with projection over whole sequences, and one step of it.
+/* An LSTM layer, with or without projection, over whole sequences, and one step of it.
  *
  * Sak et al. 2014; the cell's equations are at struct lstm in backend/backend.h. */
 #ifndef MIXT_LAYER_LSTM_H
@@ -10,7 +10,7 @@
 struct lstm_layer {
     struct param *input;      /* [I, 4H], gates i f g o */
     struct param *recurrent;  /* [P, 4H] */
-    struct param *projection; /* [H, P] */
+    struct param *projection; /* [H, P], or NULL: P = H, r_t = m_t */
     struct param *bias;       /* [4H] */
     bool is_reversed;         /* reads each sentence from its end */
 };
@@ -23,7 +23,8 @@ struct lstm_record {
 };
 
 /* Adds "PREFIX.input", ".recurrent", ".projection", ".bias". Matrices are uniform in +-1/sqrt(H),
- * the projection in +-1.5/sqrt(H); forget gates start open with bias 1. */
+ * the projection in +-1.5/sqrt(H); forget gates start open with bias 1. projection 0: there is
+ * none, and the layer's output is H wide. */
 void lstm_init(struct lstm_layer *layer, struct param_list *params, const char *prefix, int64_t in,
                int64_t hidden, int64_t projection, bool is_reversed);
 

@@ -43,6 +43,7 @@ static struct encoder_config encoder_config_of(const struct config *whole)
     struct encoder_config encoder = {.n_layers = config->encoder.layers,
                                      .dim = config->dim,
                                      .hidden = config->encoder.hidden,
+                                     .has_projection = config->encoder.projection,
                                      .is_bidirectional = config->encoder.bidirectional ==
                                                          CONFIG_BIDIRECTIONAL_FIRST,
                                      .moe = moe_config_of(whole)};
@@ -57,6 +58,7 @@ static struct decoder_config decoder_config_of(const struct config *whole)
     struct decoder_config decoder = {.n_layers = config->decoder.layers,
                                      .dim = config->dim,
                                      .hidden = config->decoder.hidden,
+                                     .has_projection = config->decoder.projection,
                                      .attention_dim = config_attention_dim(config),
                                      .moe = moe_config_of(whole)};
     for (int64_t l = 0; l < decoder.n_layers; l++)

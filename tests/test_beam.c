@@ -39,6 +39,7 @@ static void open_bench(struct bench *bench, const char *backend, int64_t dim, in
         .n_layers = 2,
         .dim = dim,
         .hidden = dim + 4,
+        .has_projection = true,
         .attention_dim = dim - 2,
         .has_moe_after = {true},
         .moe = {.n_levels = 1,

@@ -1,4 +1,4 @@
-/* The LSTM layer with projection: one product for the inputs of all steps, two a step.
+/* The LSTM layer: one product for the inputs of all steps, two a step, one without a projection.
  *
  * Sentences that are over at a step cost nothing when they stand behind the others, as in a batch
  * ordered by length; a finished one among running ones is computed and masked. */
@@ -21,17 +21,23 @@ static struct shape check_shape(const struct tensor *r, const struct tensor *x,
     const struct shape s = {.n_t = x->dim[0],
                             .n_b = x->dim[1],
                             .n_i = x->dim[2],
-                            .n_h = lstm->projection->value.dim[0],
+                            .n_h = lstm->recurrent->value.dim[1] / 4,
                             .n_p = r->dim[2],
                             .back = lstm->reversed ? 1 : -1};
     const struct tensor *wx = &lstm->input->value, *wh = &lstm->recurrent->value;
     CHECK(r->dim[0] == s.n_t && r->dim[1] == s.n_b && wx->dim[0] == s.n_i &&
               wx->dim[1] == 4 * s.n_h && wh->dim[0] == s.n_p && wh->dim[1] == 4 * s.n_h &&
-              lstm->projection->value.dim[1] == s.n_p && tensor_count(&lstm->bias) == 4 * s.n_h &&
+              tensor_count(&lstm->bias) == 4 * s.n_h &&
               tensor_count(&lstm->gates) == 4 * s.n_t * s.n_b * s.n_h &&
-              tensor_count(&lstm->cells) == s.n_t * s.n_b * s.n_h &&
-              tensor_count(&lstm->hidden) == s.n_t * s.n_b * s.n_h,
+              tensor_count(&lstm->cells) == s.n_t * s.n_b * s.n_h,
           "LSTM of %lld cells", (long long)s.n_h);
+    if (lstm->projection)
+        CHECK(lstm->projection->value.dim[0] == s.n_h && lstm->projection->value.dim[1] == s.n_p &&
+                  tensor_count(&lstm->hidden) == s.n_t * s.n_b * s.n_h,
+              "projection of %lld cells to %lld", (long long)s.n_h, (long long)s.n_p);
+    else
+        CHECK(s.n_p == s.n_h, "%lld cells, and %lld outputs without a projection", (long long)s.n_h,
+              (long long)s.n_p);
     CHECK(lstm->lengths.rank == 0 || tensor_count(&lstm->lengths) == s.n_b, "%lld lengths",
           (long long)tensor_count(&lstm->lengths));
     return s;
@@ -126,6 +132,8 @@ static void forward_step(struct backend *backend, const struct tensor *r, const 
         matmul_rows(backend, floats(&lstm->gates) + t * s.n_b * 4 * s.n_h, r_before,
                     round_rows(rows, s.n_b), lstm->recurrent, false, NULL, true);
     forward_cells(backend, lstm, s, t, active, c_before, zero);
+    if (!lstm->projection)
+        return;
     const int64_t rounded = round_rows(active, s.n_b);
     float *r_now = floats(r) + t * s.n_b * s.n_p;
     matmul_rows(backend, r_now, floats(&lstm->hidden) + t * s.n_b * s.n_h, rounded,
@@ -134,19 +142,22 @@ static void forward_step(struct backend *backend, const struct tensor *r, const 
 }
 
 static void cpu_lstm_forward(struct backend *backend, const struct tensor *r,
-                             const struct tensor *x, const struct lstm *lstm)
+                             const struct tensor *x, const struct lstm *given)
 {
-    const struct shape s = check_shape(r, x, lstm);
+    const struct shape s = check_shape(r, x, given);
     if (!context_enter(backend))
         return;
     float *zero = context_scratch(backend, (size_t)s.n_h);
     if (!zero)
         return;
     clear(zero, s.n_h);
-    matmul_rows(backend, floats(&lstm->gates), floats(x), s.n_t * s.n_b, lstm->input, false,
-                floats(&lstm->bias), false);
+    struct lstm lstm = *given;
+    if (!lstm.projection)
+        lstm.hidden = *r;
+    matmul_rows(backend, floats(&lstm.gates), floats(x), s.n_t * s.n_b, lstm.input, false,
+                floats(&lstm.bias), false);
     for (int64_t step = 0; step < s.n_t; step++)
-        forward_step(backend, r, lstm, s, lstm->reversed ? s.n_t - 1 - step : step, zero);
+        forward_step(backend, r, &lstm, s, lstm.reversed ? s.n_t - 1 - step : step, zero);
 }
 
 /* -- backward -- */
@@ -206,8 +217,9 @@ static void weight_gradients(struct backend *backend, const struct tensor *d_r,
 {
     const int64_t rows = s.n_t * s.n_b, width = 4 * s.n_h;
     const float *d_a = floats(&lstm->gates);
-    gemm_gradient(backend, floats(&gradients->projection), floats(&lstm->hidden), floats(d_r), rows,
-                  s.n_h, s.n_p);
+    if (lstm->projection)
+        gemm_gradient(backend, floats(&gradients->projection), floats(&lstm->hidden), floats(d_r),
+                      rows, s.n_h, s.n_p);
     gemm_gradient(backend, floats(&gradients->input), floats(x), d_a, rows, s.n_i, width);
     matmul_sum_columns(backend, floats(&gradients->bias), d_a, rows, width);
     if (s.n_t < 2)
@@ -225,9 +237,13 @@ static void backward_step(struct backend *backend, struct tensor *d_r, const str
 {
     const int64_t before = t + s.back, active = count_active(lstm, s, t);
     const int64_t active_before = count_active(lstm, s, before);
-    matmul_rows(backend, d_hidden, floats(d_r) + t * s.n_b * s.n_p, round_rows(active, s.n_b),
-                lstm->projection, true, NULL, false);
-    backward_cells(backend, d_r, lstm, s, t, active, d_cell, d_hidden, zero);
+    const float *d_m = floats(d_r) + t * s.n_b * s.n_p;
+    if (lstm->projection) {
+        matmul_rows(backend, d_hidden, d_m, round_rows(active, s.n_b), lstm->projection, true, NULL,
+                    false);
+        d_m = d_hidden;
+    }
+    backward_cells(backend, d_r, lstm, s, t, active, d_cell, d_m, zero);
     const int64_t rows = active_before < active ? active_before : active;
     if (rows > 0)
         matmul_rows(backend, floats(d_r) + before * s.n_b * s.n_p,

@@ -1,4 +1,4 @@
-/* The LSTM layer with projection, step by step, forward and backward. */
+/* The LSTM layer, step by step, forward and backward. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -17,17 +17,23 @@ static struct shape check_shape(const struct tensor *r, const struct tensor *x,
     const struct shape s = {.n_t = x->dim[0],
                             .n_b = x->dim[1],
                             .n_i = x->dim[2],
-                            .n_h = lstm->projection->value.dim[0],
+                            .n_h = lstm->recurrent->value.dim[1] / 4,
                             .n_p = r->dim[2],
                             .back = lstm->reversed ? 1 : -1};
     const struct tensor *wx = &lstm->input->value, *wh = &lstm->recurrent->value;
     CHECK(r->dim[0] == s.n_t && r->dim[1] == s.n_b && wx->dim[0] == s.n_i &&
               wx->dim[1] == 4 * s.n_h && wh->dim[0] == s.n_p && wh->dim[1] == 4 * s.n_h &&
-              lstm->projection->value.dim[1] == s.n_p && tensor_count(&lstm->bias) == 4 * s.n_h &&
+              tensor_count(&lstm->bias) == 4 * s.n_h &&
               tensor_count(&lstm->gates) == 4 * s.n_t * s.n_b * s.n_h &&
-              tensor_count(&lstm->cells) == s.n_t * s.n_b * s.n_h &&
-              tensor_count(&lstm->hidden) == s.n_t * s.n_b * s.n_h,
+              tensor_count(&lstm->cells) == s.n_t * s.n_b * s.n_h,
           "LSTM of %lld cells", (long long)s.n_h);
+    if (lstm->projection)
+        CHECK(lstm->projection->value.dim[0] == s.n_h && lstm->projection->value.dim[1] == s.n_p &&
+                  tensor_count(&lstm->hidden) == s.n_t * s.n_b * s.n_h,
+              "projection of %lld cells to %lld", (long long)s.n_h, (long long)s.n_p);
+    else
+        CHECK(s.n_p == s.n_h, "%lld cells, and %lld outputs without a projection", (long long)s.n_h,
+              (long long)s.n_p);
     return s;
 }
 
@@ -80,7 +86,7 @@ static void forward_cell(const struct tensor *r, const struct tensor *x, const s
         cell[h] = (real)((c_before ? (double)f[h] * c_before[h] : 0) + (double)i[h] * g[h]);
         hidden[h] = (real)(o[h] * tanh(cell[h]));
     }
-    for (int64_t p = 0; p < s.n_p; p++) {
+    for (int64_t p = 0; lstm->projection && p < s.n_p; p++) {
         double sum = 0;
         for (int64_t h = 0; h < s.n_h; h++)
             sum += (double)hidden[h] * reals(&lstm->projection->value)[h * s.n_p + p];
@@ -89,13 +95,16 @@ static void forward_cell(const struct tensor *r, const struct tensor *x, const s
 }
 
 static void ref_lstm_forward(struct backend *backend, const struct tensor *r,
-                             const struct tensor *x, const struct lstm *lstm)
+                             const struct tensor *x, const struct lstm *given)
 {
     (void)backend;
-    const struct shape s = check_shape(r, x, lstm);
+    const struct shape s = check_shape(r, x, given);
+    struct lstm lstm = *given;
+    if (!lstm.projection)
+        lstm.hidden = *r;
     for (int64_t step = 0; step < s.n_t; step++)
         for (int64_t b = 0; b < s.n_b; b++)
-            forward_cell(r, x, lstm, s, lstm->reversed ? s.n_t - 1 - step : step, b);
+            forward_cell(r, x, &lstm, s, lstm.reversed ? s.n_t - 1 - step : step, b);
 }
 
 /* One cell backward: its gates become d_a, d_r of the step before grows by Wh d_a, and d_cell, the
@@ -117,8 +126,8 @@ static void backward_cell(struct tensor *d_r, const struct lstm *lstm, struct sh
         return;
     }
     for (int64_t h = 0; h < s.n_h; h++) {
-        d_hidden[h] = 0;
-        for (int64_t p = 0; p < s.n_p; p++)
+        d_hidden[h] = lstm->projection ? 0 : d_r_row[h];
+        for (int64_t p = 0; lstm->projection && p < s.n_p; p++)
             d_hidden[h] += (double)d_r_row[p] * reals(&lstm->projection->value)[h * s.n_p + p];
     }
     for (int64_t h = 0; h < s.n_h; h++) {
@@ -191,7 +200,8 @@ static void ref_lstm_backward(struct backend *backend, const struct tensor *d_x,
             backward_cell(d_r, lstm, s, lstm->reversed ? s.n_t - 1 - step : step, b,
                           d_cell + b * s.n_h, d_hidden);
     free(d_cell);
-    weight_gradient(&gradients->projection, &lstm->hidden, 0, d_r, s);
+    if (lstm->projection)
+        weight_gradient(&gradients->projection, &lstm->hidden, 0, d_r, s);
     weight_gradient(&gradients->recurrent, r, s.back, &lstm->gates, s);
     weight_gradient(&gradients->input, x, 0, &lstm->gates, s);
     for (int64_t h = 0; h < 4 * s.n_h; h++) {

@@ -163,12 +163,13 @@ def attend(x, memory, u, w, v):
 # -- the parts --
 
 
-def make_lstm(golden, draw):
-    steps, sentences, width, cells, projected = 6, 3, 4, 5, 3
+def make_lstm(golden, draw, prefix, projected):
+    """projected 0: no projection."""
+    steps, sentences, width, cells = 6, 3, 4, 5
     lengths = torch.tensor([4, 6, 1])
     x = draw(steps, sentences, width)
-    golden.put("lstm.x", x)
-    golden.put("lstm.lengths", lengths)
+    golden.put(f"{prefix}.x", x)
+    golden.put(f"{prefix}.lengths", lengths)
     module = torch.nn.LSTM(width, cells, proj_size=projected, bidirectional=True)
     for name, parameter in module.named_parameters():
         scale = 0 if name.startswith("bias_hh") else 0.8
@@ -176,19 +177,21 @@ def make_lstm(golden, draw):
     packed = rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
     both = rnn.pad_packed_sequence(module(packed)[0], total_length=steps)[0]
     for i, (direction, suffix) in enumerate([("forward", "_l0"), ("backward", "_l0_reverse")]):
-        r = both[:, :, i * projected:(i + 1) * projected]
+        r = both.chunk(2, dim=2)[i]
         d_r = draw(*r.shape, learn=False)
         x.grad = None
         module.zero_grad()
         (r * d_r).sum().backward(retain_graph=True)
-        golden.put(f"lstm.{direction}.r", r)
-        golden.put(f"lstm.{direction}.d_r", d_r)
-        golden.put(f"lstm.{direction}.d_x", x.grad)
+        golden.put(f"{prefix}.{direction}.r", r)
+        golden.put(f"{prefix}.{direction}.d_r", d_r)
+        golden.put(f"{prefix}.{direction}.d_x", x.grad)
         for ours, theirs in [("input", "weight_ih"), ("recurrent", "weight_hh"),
                              ("projection", "weight_hr"), ("bias", "bias_ih")]:
+            if ours == "projection" and not projected:
+                continue
             parameter = getattr(module, theirs + suffix)
-            golden.put(f"lstm.{direction}.{ours}", parameter.t() if ours != "bias" else parameter)
-            golden.put(f"lstm.{direction}.grad.{ours}",
+            golden.put(f"{prefix}.{direction}.{ours}", parameter.t() if ours != "bias" else parameter)
+            golden.put(f"{prefix}.{direction}.grad.{ours}",
                        parameter.grad.t() if ours != "bias" else parameter.grad)
 
 
@@ -396,11 +399,12 @@ def make_translator(golden, draw):
 def main():
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent
     parts, draw = Golden(folder / "parts.txt"), Draw(5)
-    make_lstm(parts, draw)
+    make_lstm(parts, draw, "lstm", 3)
     make_attention(parts, draw)
     make_loss(parts, draw)
     for experts, k in [(5, 2), (4, 1), (3, 3), (6, 4)]:
         make_gate(parts, draw, experts, k)
+    make_lstm(parts, draw, "lstm_plain", 0)
     make_translator(Golden(folder / "translator.txt"), Draw(6))
 
 

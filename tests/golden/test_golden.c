@@ -71,20 +71,22 @@ static void expect_gradients(struct golden_test *test, const char *param_prefix,
                &params->items[i]->grad);
 }
 
-/* -- torch.nn.LSTM(proj_size, bidirectional) over packed sequences -- */
+/* -- torch.nn.LSTM(bidirectional), with and without proj_size, over packed sequences -- */
 
-static void check_lstm(const char *direction)
+static void check_lstm(const char *layer_prefix, int64_t projection, const char *direction)
 {
     struct golden_test test;
     open_test(&test, parts_path);
     const struct pass *pass = &test.fixture.pass;
     char prefix[32], grad_prefix[48];
-    snprintf(prefix, sizeof prefix, "lstm.%s.", direction);
+    snprintf(prefix, sizeof prefix, "%s%s.", layer_prefix, direction);
     snprintf(grad_prefix, sizeof grad_prefix, "%sgrad.", prefix);
     struct lstm_layer layer;
-    lstm_init(&layer, &test.fixture.params, "lstm", 4, 5, 3, strcmp(direction, "backward") == 0);
+    lstm_init(&layer, &test.fixture.params, "lstm", 4, 5, projection,
+              strcmp(direction, "backward") == 0);
     start(&test, "lstm.", prefix);
-    const struct tensor x = real(&test, "lstm.", "x"), lengths = ints(&test, "lstm.", "lengths");
+    const struct tensor x = real(&test, layer_prefix, "x");
+    const struct tensor lengths = ints(&test, layer_prefix, "lengths");
     struct lstm_record record;
     lstm_layer_forward(&layer, pass, &record, &x, &lengths);
     expect(&test, prefix, "r", &record.r);
@@ -99,8 +101,10 @@ static void check_lstm(const char *direction)
 static void test_lstm(void **state)
 {
     (void)state;
-    check_lstm("forward");
-    check_lstm("backward");
+    check_lstm("lstm.", 3, "forward");
+    check_lstm("lstm.", 3, "backward");
+    check_lstm("lstm_plain.", 0, "forward");
+    check_lstm("lstm_plain.", 0, "backward");
 }
 
 /* -- eq. 22 -- */

@@ -137,13 +137,13 @@ static double lstm_loss(struct grad_test *grad, bool wants_gradient)
     return loss;
 }
 
-static void check_lstm(int64_t n_t, const int32_t *lengths, bool is_reversed)
+static void check_lstm(int64_t n_t, const int32_t *lengths, bool is_reversed, int64_t n_p)
 {
-    enum { B = 3, I = 4, H = 5, P = 3 };
+    enum { B = 3, I = 4, H = 5 };
     struct lstm_test test;
     grad_open(&test.grad, lstm_loss);
     struct fixture *fixture = &test.grad.fixture;
-    lstm_init(&test.layer, &fixture->params, "lstm", I, H, P, is_reversed);
+    lstm_init(&test.layer, &fixture->params, "lstm", I, H, n_p, is_reversed);
     test.lengths = lengths ? fixture_ints(fixture, lengths, B) : (struct tensor){0};
     grad_add_input(&test.grad, "x", fixture_random_3d(fixture, n_t, B, I, 1), false);
     fixture_start(fixture, 0.8);
@@ -156,12 +156,13 @@ static void test_lstm(void **state)
     (void)state;
     const int32_t ragged[] = {5, 1, 3};
     const int32_t ones[] = {1, 1, 1};
-    for (int is_reversed = 0; is_reversed < 2; is_reversed++) {
-        check_lstm(6, NULL, is_reversed);
-        check_lstm(6, ragged, is_reversed);
-        check_lstm(1, NULL, is_reversed);
-        check_lstm(1, ones, is_reversed);
-    }
+    for (int is_reversed = 0; is_reversed < 2; is_reversed++)
+        for (int n_p = 0; n_p <= 3; n_p += 3) {
+            check_lstm(6, NULL, is_reversed, n_p);
+            check_lstm(6, ragged, is_reversed, n_p);
+            check_lstm(1, NULL, is_reversed, n_p);
+            check_lstm(1, ones, is_reversed, n_p);
+        }
 }
 
 /* -- dropout, with its key fixed -- */

@@ -78,6 +78,9 @@ static void test_encoder(void **state)
     check_encoder(&config, source_lengths, 0);
     config.has_moe_after[0] = config.has_moe_after[2] = true;
     check_encoder(&config, source_lengths, 0);
+    config.has_projection = false;
+    config.hidden = config.dim;
+    check_encoder(&config, source_lengths, 0);
     config.n_layers = 1;
     config.is_bidirectional = true;
     check_encoder(&config, source_lengths, 0);

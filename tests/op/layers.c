@@ -31,7 +31,7 @@ static struct lstm lstm_of(struct tensor *t, struct weight *w, const struct tria
 {
     return (struct lstm){.input = &w[LSTM_INPUT],
                          .recurrent = &w[LSTM_RECURRENT],
-                         .projection = &w[LSTM_PROJECTION],
+                         .projection = t[LSTM_PROJECTION].rank ? &w[LSTM_PROJECTION] : NULL,
                          .bias = t[LSTM_BIAS],
                          .lengths = t[LSTM_LENGTHS],
                          .reversed = trial->flag[0],
@@ -59,7 +59,7 @@ static void call_lstm_backward(struct backend *backend, struct tensor *t, struct
                                 &lstm, &gradients);
 }
 
-/* Shapes of one layer. */
+/* Shapes of one layer; n_p 0: no projection. */
 struct layer {
     int64_t n_t, n_b, n_i, n_h, n_p;
     bool reversed, has_first;
@@ -68,12 +68,13 @@ struct layer {
 
 static struct trial lstm_trial(struct checker *c, struct layer s)
 {
+    const int64_t n_out = s.n_p ? s.n_p : s.n_h;
     struct trial trial = trial_of(c, "lstm_forward", call_lstm_forward);
-    add_reals(c, &trial, "r", USE_OUT, 1, 3, s.n_t, s.n_b, s.n_p);
+    add_reals(c, &trial, "r", USE_OUT, 1, 3, s.n_t, s.n_b, n_out);
     add_reals(c, &trial, "x", USE_IN, 1, 3, s.n_t, s.n_b, s.n_i);
     add_weight(c, &trial, "input", 2, s.n_i, 4 * s.n_h, 0);
-    add_weight(c, &trial, "recurrent", 2, s.n_p, 4 * s.n_h, 0);
-    add_weight(c, &trial, "projection", 2, s.n_h, s.n_p, 0);
+    add_weight(c, &trial, "recurrent", 2, n_out, 4 * s.n_h, 0);
+    add_weight(c, &trial, "projection", 2, s.n_p ? s.n_h : -1, s.n_p, 0);
     add_reals(c, &trial, "bias", USE_IN, 0.3, 1, 4 * s.n_h, 0, 0);
     if (s.lengths == ALL_LONG)
         add_ints(c, &trial, "lengths", USE_IN, 1, 1, -1, 0);
@@ -81,16 +82,17 @@ static struct trial lstm_trial(struct checker *c, struct layer s)
         add_lengths(c, &trial, s.n_b, s.n_t, s.lengths == DESCENDING);
     add_reals(c, &trial, "gates", USE_OUT, 1, 3, s.n_t, s.n_b, 4 * s.n_h);
     add_reals(c, &trial, "cells", USE_OUT, 1, 3, s.n_t, s.n_b, s.n_h);
-    add_reals(c, &trial, "hidden", USE_OUT, 1, 3, s.n_t, s.n_b, s.n_h);
+    add_reals(c, &trial, "hidden", USE_OUT, 1, 3, s.n_p ? s.n_t : -1, s.n_b, s.n_h);
     trial.flag[0] = s.reversed;
-    trial.work = 2.0 * (double)(s.n_t * s.n_b * s.n_h) * (double)(4 * s.n_i + 5 * s.n_p);
+    trial.work = 2.0 * (double)(s.n_t * s.n_b * s.n_h) * (double)(4 * s.n_i + 4 * n_out + s.n_p);
     return trial;
 }
 
 static void try_lstm_forward(struct checker *c, struct layer s)
 {
     struct trial trial = lstm_trial(c, s);
-    add_reals(c, &trial, "first_r", USE_IN, 1, 2, s.has_first ? s.n_b : -1, s.n_p, 0);
+    add_reals(c, &trial, "first_r", USE_IN, 1, 2, s.has_first ? s.n_b : -1, s.n_p ? s.n_p : s.n_h,
+              0);
     add_reals(c, &trial, "first_c", USE_IN, 1, 2, s.has_first ? s.n_b : -1, s.n_h, 0);
     check_trial(c, &trial);
 }
@@ -98,6 +100,7 @@ static void try_lstm_forward(struct checker *c, struct layer s)
 /* The forward pass is run by the reference; its outputs are the inputs here. */
 static void try_lstm_backward(struct checker *c, struct layer s)
 {
+    const int64_t n_out = s.n_p ? s.n_p : s.n_h;
     struct trial trial = lstm_trial(c, s);
     add_reals(c, &trial, "first_r", USE_IN, 0, 1, -1, 0, 0);
     add_reals(c, &trial, "first_c", USE_IN, 0, 1, -1, 0, 0);
@@ -110,10 +113,10 @@ static void try_lstm_backward(struct checker *c, struct layer s)
     trial.operands[LSTM_CELLS].use = USE_IN;
     trial.operands[LSTM_HIDDEN].use = USE_IN;
     add_reals(c, &trial, "d_input", USE_INOUT, 1, 2, s.n_i, 4 * s.n_h, 0);
-    add_reals(c, &trial, "d_recurrent", USE_INOUT, 1, 2, s.n_p, 4 * s.n_h, 0);
-    add_reals(c, &trial, "d_projection", USE_INOUT, 1, 2, s.n_h, s.n_p, 0);
+    add_reals(c, &trial, "d_recurrent", USE_INOUT, 1, 2, n_out, 4 * s.n_h, 0);
+    add_reals(c, &trial, "d_projection", USE_INOUT, 1, 2, s.n_p ? s.n_h : -1, s.n_p, 0);
     add_reals(c, &trial, "d_bias", USE_INOUT, 1, 1, 4 * s.n_h, 0, 0);
-    add_reals(c, &trial, "d_r", USE_SCRATCH, 1, 3, s.n_t, s.n_b, s.n_p);
+    add_reals(c, &trial, "d_r", USE_SCRATCH, 1, 3, s.n_t, s.n_b, n_out);
     add_reals(c, &trial, "d_x", USE_OUT, 1, 3, s.n_t % 2 ? -1 : s.n_t, s.n_b, s.n_i);
     trial.work *= 2;
     check_trial(c, &trial);
@@ -125,6 +128,9 @@ static const struct layer small_layers[] = {
     {6, 40, 16, 32, 16, true, false, DESCENDING}, {7, 5, 20, 33, 12, false, false, ANY_ORDER},
     {8, 65, 8, 17, 9, true, false, ANY_ORDER},    {50, 4, 16, 24, 16, false, false, DESCENDING},
     {3, 0, 8, 8, 8, false, false, ALL_LONG},      {2, 130, 8, 16, 8, false, false, DESCENDING},
+    {1, 17, 9, 16, 0, false, false, ALL_LONG},    {6, 40, 16, 33, 0, true, false, DESCENDING},
+    {7, 5, 20, 17, 0, false, false, ANY_ORDER},   {8, 65, 8, 12, 0, true, false, ANY_ORDER},
+    {3, 0, 8, 8, 0, false, false, ALL_LONG},
 };
 
 static void check_lstm_forward(struct checker *c)

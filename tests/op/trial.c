@@ -192,7 +192,7 @@ static struct placed place(struct checker *checker, struct backend *backend,
     struct placed placed = {0};
     for (int i = 0; i < trial->n_operands; i++) {
         placed.tensors[i] = place_operand(checker, backend, &trial->operands[i]);
-        if (!trial->operands[i].is_weight)
+        if (!trial->operands[i].is_weight || trial->operands[i].rank == 0)
             continue;
         placed.weights[i].value = placed.tensors[i];
         backend->ops->weight_pack(backend, &placed.weights[i], PACK_PLAIN | PACK_TRANSPOSED);
