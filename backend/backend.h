@@ -93,12 +93,16 @@ struct lstm {
     struct tensor hidden;      /* out [T, B, H] m_t; absent without a projection: r holds it */
 };
 
-/* Gradients of the above; all accumulate. */
+/* Gradients of the above; all but `cell` accumulate. input absent: those of the parameters are not
+ * wanted; the caller finds d_a in the gates when it wants them after all. */
 struct lstm_gradients {
     struct tensor input;      /* [I, 4H] */
     struct tensor recurrent;  /* [P, 4H] */
     struct tensor projection; /* [H, P], or absent as above */
     struct tensor bias;       /* [4H] */
+    struct tensor first_r;    /* [B, P], or absent: not wanted */
+    struct tensor cell;       /* [B, H] inout: in, of the cells after the last step; out, of those
+                                 before the first. Absent: zero, and not wanted */
 };
 
 /* One gate's scores and choices: N tokens, E experts, C choices. In the second level of a hierarchy
@@ -210,8 +214,8 @@ struct backend_ops {
 
     /* r [T, B, P] from x [T, B, I]; see struct lstm. */
     void (*lstm_forward)(B, OUT r, IN x, const struct lstm *lstm);
-    /* d_x [T, B, I] (NULL: not wanted) from d_r [T, B, P], which is overwritten. first_r and
-     * first_c must have been absent. */
+    /* d_x [T, B, I] (NULL: not wanted) from d_r [T, B, P], which becomes the whole gradient of each
+     * r, that of the steps after it included. */
     void (*lstm_backward)(B, OUT d_x, struct tensor *d_r, IN x, IN r, const struct lstm *lstm,
                           const struct lstm_gradients *gradients);
     /* weights [T, B, S] inout: each row of scores becomes its softmax over s < lengths[b], and 0

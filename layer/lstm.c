@@ -53,10 +53,7 @@ void lstm_layer_forward(const struct lstm_layer *layer, const struct pass *pass,
                         struct lstm_record *record, const struct tensor *x,
                         const struct tensor *lengths)
 {
-    const int64_t n_p = layer->recurrent->weight.value.dim[0];
-    record->x = *x;
-    record->r = pass_3d(pass, x->dim[0], x->dim[1], n_p);
-    record->lstm = describe(layer, pass, x->dim[0], x->dim[1]);
+    lstm_layer_record(layer, pass, record, x);
     record->lstm.lengths = *lengths;
     pass->backend->ops->lstm_forward(pass->backend, &record->r, x, &record->lstm);
 }
@@ -72,6 +69,74 @@ void lstm_layer_backward(const struct lstm_layer *layer, const struct pass *pass
     pass->backend->ops->lstm_backward(pass->backend, d_x, d_r, &record->x, &record->r,
                                       &record->lstm, &gradients);
 }
+
+/* -- training step by step -- */
+
+void lstm_layer_record(const struct lstm_layer *layer, const struct pass *pass,
+                       struct lstm_record *record, const struct tensor *x)
+{
+    record->x = *x;
+    record->r = pass_3d(pass, x->dim[0], x->dim[1], layer->recurrent->weight.value.dim[0]);
+    record->lstm = describe(layer, pass, x->dim[0], x->dim[1]);
+}
+
+/* The record of all steps seen as that of step t, with the state before it. */
+static struct lstm_record record_at(const struct lstm_record *record, int64_t t)
+{
+    struct lstm_record at = *record;
+    at.x = tensor_slice(&record->x, t, 1);
+    at.r = tensor_slice(&record->r, t, 1);
+    at.lstm.gates = tensor_slice(&record->lstm.gates, t, 1);
+    at.lstm.cells = tensor_slice(&record->lstm.cells, t, 1);
+    if (at.lstm.hidden.rank)
+        at.lstm.hidden = tensor_slice(&record->lstm.hidden, t, 1);
+    if (t > 0) {
+        at.lstm.first_r = tensor_slice(&record->r, t - 1, 1);
+        at.lstm.first_c = tensor_slice(&record->lstm.cells, t - 1, 1);
+    }
+    return at;
+}
+
+void lstm_layer_forward_at(const struct lstm_layer *layer, const struct pass *pass,
+                           const struct lstm_record *record, int64_t t)
+{
+    CHECK(!layer->is_reversed, "step %lld of a reversed layer", (long long)t);
+    const struct lstm_record at = record_at(record, t);
+    pass->backend->ops->lstm_forward(pass->backend, &at.r, &at.x, &at.lstm);
+}
+
+void lstm_layer_backward_at(const struct lstm_layer *layer, const struct pass *pass,
+                            const struct tensor *d_x, const struct tensor *d_r,
+                            const struct tensor *d_cell, const struct lstm_record *record,
+                            int64_t t)
+{
+    CHECK(!layer->is_reversed, "step %lld of a reversed layer", (long long)t);
+    const struct lstm_record at = record_at(record, t);
+    struct lstm_gradients gradients = {.cell = *d_cell};
+    if (t > 0)
+        gradients.first_r = tensor_slice(d_r, t - 1, 1);
+    struct tensor d_r_at = tensor_slice(d_r, t, 1);
+    const struct tensor d_x_at = tensor_as_3d(d_x, 1, at.x.dim[1], at.x.dim[2]);
+    pass->backend->ops->lstm_backward(pass->backend, &d_x_at, &d_r_at, &at.x, &at.r, &at.lstm,
+                                      &gradients);
+}
+
+void lstm_layer_gradients(const struct lstm_layer *layer, const struct pass *pass,
+                          const struct tensor *d_r, const struct lstm_record *record)
+{
+    const struct backend_ops *ops = pass->backend->ops;
+    const struct tensor *d_a = &record->lstm.gates;
+    const int64_t n_t = d_a->dim[0];
+    ops->linear_gradient(pass->backend, &layer->input->grad, &layer->bias->grad, &record->x, d_a);
+    if (layer->projection)
+        ops->linear_gradient(pass->backend, &layer->projection->grad, NULL, &record->lstm.hidden,
+                             d_r);
+    const struct tensor r_before = tensor_slice(&record->r, 0, n_t - 1);
+    const struct tensor d_a_after = tensor_slice(d_a, 1, n_t - 1);
+    ops->linear_gradient(pass->backend, &layer->recurrent->grad, NULL, &r_before, &d_a_after);
+}
+
+/* -- decoding -- */
 
 void lstm_layer_step(const struct lstm_layer *layer, const struct pass *pass,
                      const struct tensor *next_r, const struct tensor *next_c,

@@ -38,6 +38,30 @@ void lstm_layer_forward(const struct lstm_layer *layer, const struct pass *pass,
 void lstm_layer_backward(const struct lstm_layer *layer, const struct pass *pass,
                          const struct tensor *d_x, struct tensor *d_r, struct lstm_record *record);
 
+/* -- training step by step, where a step's input hangs on the step before; not reversed -- */
+
+/* A record of steps to come: x [T, B, I] is borrowed and read one step at a time. */
+void lstm_layer_record(const struct lstm_layer *layer, const struct pass *pass,
+                       struct lstm_record *record, const struct tensor *x);
+
+/* Step t, after those before it: record->r at t. */
+void lstm_layer_forward_at(const struct lstm_layer *layer, const struct pass *pass,
+                           const struct lstm_record *record, int64_t t);
+
+/* Step t, after those behind it: d_x [B, I] from d_r [T, B, P] at t, which is complete but for what
+ * step t+1 has added here; adds to d_r at t-1. d_cell [B, H] inout is the gradient of c_t through
+ * step t+1, 0 at the last step, and becomes that of c_{t-1}. */
+void lstm_layer_backward_at(const struct lstm_layer *layer, const struct pass *pass,
+                            const struct tensor *d_x, const struct tensor *d_r,
+                            const struct tensor *d_cell, const struct lstm_record *record,
+                            int64_t t);
+
+/* The parameters' gradients, all steps at once, after step 0; d_r as the steps have left it. */
+void lstm_layer_gradients(const struct lstm_layer *layer, const struct pass *pass,
+                          const struct tensor *d_r, const struct lstm_record *record);
+
+/* -- decoding -- */
+
 /* One step of N rows: r and c [N, P], [N, H] become the next state; x [N, I]. next_r and next_c
  * must not overlap them. */
 void lstm_layer_step(const struct lstm_layer *layer, const struct pass *pass,

@@ -191,22 +191,26 @@ static void backward_cells(struct backend *backend, const struct tensor *d_r,
     float *gates = floats(&lstm->gates) + first * 4 * s.n_h;
     float *d_r_now = floats(d_r) + first * s.n_p;
     const float *cells = floats(&lstm->cells);
-    const bool has_before = before >= 0 && before < s.n_t;
+    const bool is_first = before < 0 || before >= s.n_t;
+    const float *c_before = !is_first                 ? cells + before * s.n_b * s.n_h
+                            : lstm->first_c.rank != 0 ? floats(&lstm->first_c)
+                                                      : NULL;
     const int n_parts = context_parts(backend, 4 * active * s.n_h);
 #pragma omp parallel for num_threads(n_parts) schedule(static)
     for (int64_t b = 0; b < active; b++) {
         if (length && length[b] <= t) {
             clear(gates + b * 4 * s.n_h, 4 * s.n_h);
             clear(d_r_now + b * s.n_p, s.n_p);
+            clear(d_cell + b * s.n_h, s.n_h);
             continue;
         }
         backward_cell(gates + b * 4 * s.n_h, d_cell + b * s.n_h, cells + (first + b) * s.n_h,
-                      has_before ? cells + (before * s.n_b + b) * s.n_h : zero,
-                      d_hidden + b * s.n_h, s.n_h);
+                      c_before ? c_before + b * s.n_h : zero, d_hidden + b * s.n_h, s.n_h);
     }
     const int64_t over = s.n_b - active;
     clear(gates + active * 4 * s.n_h, over * 4 * s.n_h);
     clear(d_r_now + active * s.n_p, over * s.n_p);
+    clear(d_cell + active * s.n_h, over * s.n_h);
 }
 
 /* The gradients of the weights, from d_a in gates and the finished d_r, over all steps at once. */
@@ -222,21 +226,25 @@ static void weight_gradients(struct backend *backend, const struct tensor *d_r,
                       rows, s.n_h, s.n_p);
     gemm_gradient(backend, floats(&gradients->input), floats(x), d_a, rows, s.n_i, width);
     matmul_sum_columns(backend, floats(&gradients->bias), d_a, rows, width);
+    const bool is_reversed = lstm->reversed;
+    if (lstm->first_r.rank)
+        gemm_gradient(backend, floats(&gradients->recurrent), floats(&lstm->first_r),
+                      d_a + (is_reversed ? rows - s.n_b : 0) * width, s.n_b, s.n_p, width);
     if (s.n_t < 2)
         return;
     /* d_a at step t meets r at the step before. */
-    const bool is_reversed = lstm->reversed;
     gemm_gradient(backend, floats(&gradients->recurrent),
                   floats(r) + (is_reversed ? s.n_b * s.n_p : 0),
                   d_a + (is_reversed ? 0 : s.n_b * width), rows - s.n_b, s.n_p, width);
 }
 
-static void backward_step(struct backend *backend, struct tensor *d_r, const struct lstm *lstm,
-                          struct shape s, int64_t t, float *d_cell, float *d_hidden,
-                          const float *zero)
+/* d_first_r: of the state before the first step, or NULL. */
+static void backward_step(struct backend *backend, struct tensor *d_r, float *d_first_r,
+                          const struct lstm *lstm, struct shape s, int64_t t, float *d_cell,
+                          float *d_hidden, const float *zero)
 {
     const int64_t before = t + s.back, active = count_active(lstm, s, t);
-    const int64_t active_before = count_active(lstm, s, before);
+    const bool is_first = before < 0 || before >= s.n_t;
     const float *d_m = floats(d_r) + t * s.n_b * s.n_p;
     if (lstm->projection) {
         matmul_rows(backend, d_hidden, d_m, round_rows(active, s.n_b), lstm->projection, true, NULL,
@@ -244,11 +252,12 @@ static void backward_step(struct backend *backend, struct tensor *d_r, const str
         d_m = d_hidden;
     }
     backward_cells(backend, d_r, lstm, s, t, active, d_cell, d_m, zero);
+    const int64_t active_before = is_first ? s.n_b : count_active(lstm, s, before);
     const int64_t rows = active_before < active ? active_before : active;
-    if (rows > 0)
-        matmul_rows(backend, floats(d_r) + before * s.n_b * s.n_p,
-                    floats(&lstm->gates) + t * s.n_b * 4 * s.n_h, round_rows(rows, s.n_b),
-                    lstm->recurrent, true, NULL, true);
+    float *d_r_before = is_first ? d_first_r : floats(d_r) + before * s.n_b * s.n_p;
+    if (rows > 0 && d_r_before)
+        matmul_rows(backend, d_r_before, floats(&lstm->gates) + t * s.n_b * 4 * s.n_h,
+                    round_rows(rows, s.n_b), lstm->recurrent, true, NULL, true);
 }
 
 static void cpu_lstm_backward(struct backend *backend, const struct tensor *d_x, struct tensor *d_r,
@@ -256,7 +265,8 @@ static void cpu_lstm_backward(struct backend *backend, const struct tensor *d_x,
                               const struct lstm *lstm, const struct lstm_gradients *gradients)
 {
     const struct shape s = check_shape(r, x, lstm);
-    CHECK(lstm->first_r.rank == 0 && lstm->first_c.rank == 0, "backward from a given state");
+    CHECK(gradients->cell.rank == 0 || tensor_count(&gradients->cell) == s.n_b * s.n_h,
+          "gradient of %lld cells", (long long)tensor_count(&gradients->cell));
     if (!context_enter(backend))
         return;
     const int64_t state = s.n_b * s.n_h;
@@ -265,10 +275,17 @@ static void cpu_lstm_backward(struct backend *backend, const struct tensor *d_x,
         return;
     float *d_hidden = d_cell + state, *zero = d_hidden + state;
     clear(d_cell, 2 * state + s.n_h);
+    const size_t cell_bytes = (size_t)tensor_count(&gradients->cell) * sizeof(float);
+    if (cell_bytes > 0)
+        memcpy(d_cell, floats(&gradients->cell), cell_bytes);
+    float *d_first_r = gradients->first_r.rank ? floats(&gradients->first_r) : NULL;
     for (int64_t step = s.n_t - 1; step >= 0; step--)
-        backward_step(backend, d_r, lstm, s, lstm->reversed ? s.n_t - 1 - step : step, d_cell,
-                      d_hidden, zero);
-    weight_gradients(backend, d_r, x, r, lstm, gradients, s);
+        backward_step(backend, d_r, d_first_r, lstm, s, lstm->reversed ? s.n_t - 1 - step : step,
+                      d_cell, d_hidden, zero);
+    if (cell_bytes > 0)
+        memcpy(floats(&gradients->cell), d_cell, cell_bytes);
+    if (gradients->input.rank)
+        weight_gradients(backend, d_r, x, r, lstm, gradients, s);
     if (d_x)
         matmul_rows(backend, floats(d_x), floats(&lstm->gates), s.n_t * s.n_b, lstm->input, true,
                     NULL, false);

@@ -107,10 +107,12 @@ static void ref_lstm_forward(struct backend *backend, const struct tensor *r,
             forward_cell(r, x, &lstm, s, lstm.reversed ? s.n_t - 1 - step : step, b);
 }
 
-/* One cell backward: its gates become d_a, d_r of the step before grows by Wh d_a, and d_cell, the
- * gradient that reaches this cell from the step after, becomes that of the step before. */
-static void backward_cell(struct tensor *d_r, const struct lstm *lstm, struct shape s, int64_t t,
-                          int64_t b, double *d_cell, double *d_hidden)
+/* One cell backward: its gates become d_a, d_r of the step before, or d_first_r (NULL: not wanted),
+ * grows by Wh d_a, and d_cell, the gradient that reaches this cell from the step after, becomes
+ * that of the step before. */
+static void backward_cell(struct tensor *d_r, const struct tensor *d_first_r,
+                          const struct lstm *lstm, struct shape s, int64_t t, int64_t b,
+                          double *d_cell, double *d_hidden)
 {
     const int64_t n = t * s.n_b + b, width = 4 * s.n_h, before = t + s.back;
     real *d_r_row = reals(d_r) + n * s.n_p, *gates = reals(&lstm->gates) + n * width;
@@ -140,9 +142,11 @@ static void backward_cell(struct tensor *d_r, const struct lstm *lstm, struct sh
         gates[3 * s.n_h + h] = (real)(d_hidden[h] * squashed * o * (1 - o));
         d_cell[h] = d_c * f;
     }
-    if (before < 0 || before >= s.n_t || !is_active(lstm, before, b))
+    const bool is_first = before < 0 || before >= s.n_t;
+    if (is_first ? !d_first_r : !is_active(lstm, before, b))
         return;
-    real *d_r_before = reals(d_r) + (before * s.n_b + b) * s.n_p;
+    real *d_r_before =
+        is_first ? reals(d_first_r) + b * s.n_p : reals(d_r) + (before * s.n_b + b) * s.n_p;
     for (int64_t p = 0; p < s.n_p; p++) {
         double sum = 0;
         for (int64_t h = 0; h < width; h++)
@@ -151,20 +155,20 @@ static void backward_cell(struct tensor *d_r, const struct lstm *lstm, struct sh
     }
 }
 
-/* d_weight [in, out] += sum over t and b of left [t + shift, b, in]^T right [t, b, out]. */
-static void weight_gradient(const struct tensor *d_weight, const struct tensor *left, int64_t shift,
-                            const struct tensor *right, struct shape s)
+/* d_weight [in, out] += sum over t and b of left [t, b, in]^T right [t, b, out]. With first, left
+ * is a state that `right` meets one step later, and first the one before all (or absent). */
+static void weight_gradient(const struct tensor *d_weight, const struct tensor *left,
+                            const struct tensor *first, const struct tensor *right, struct shape s)
 {
     const int64_t in = d_weight->dim[0], out = d_weight->dim[1];
     for (int64_t i = 0; i < in; i++)
         for (int64_t j = 0; j < out; j++) {
             double sum = 0;
-            for (int64_t t = 0; t < s.n_t; t++) {
-                if (t + shift < 0 || t + shift >= s.n_t)
-                    continue;
-                for (int64_t b = 0; b < s.n_b; b++)
-                    sum += (double)reals(left)[((t + shift) * s.n_b + b) * in + i] *
-                           reals(right)[(t * s.n_b + b) * out + j];
+            for (int64_t n = 0; n < s.n_t * s.n_b; n++) {
+                const real *row = first ? state_before(left, first, n / s.n_b, n % s.n_b, s)
+                                        : reals(left) + n * in;
+                if (row)
+                    sum += (double)row[i] * reals(right)[n * out + j];
             }
             reals(d_weight)[i * out + j] = (real)(reals(d_weight)[i * out + j] + sum);
         }
@@ -183,33 +187,48 @@ static void input_gradient(const struct tensor *d_x, const struct lstm *lstm, st
         }
 }
 
-static void ref_lstm_backward(struct backend *backend, const struct tensor *d_x, struct tensor *d_r,
-                              const struct tensor *x, const struct tensor *r,
-                              const struct lstm *lstm, const struct lstm_gradients *gradients)
+static void parameter_gradients(const struct tensor *d_r, const struct tensor *x,
+                                const struct tensor *r, const struct lstm *lstm,
+                                const struct lstm_gradients *gradients, struct shape s)
 {
-    const struct shape s = check_shape(r, x, lstm);
-    CHECK(lstm->first_r.rank == 0 && lstm->first_c.rank == 0, "backward from a given state");
-    double *d_cell = calloc((size_t)(s.n_b * s.n_h + s.n_h + 1), sizeof *d_cell);
-    if (!d_cell) {
-        backend_fail(backend, "no memory for the reference LSTM");
-        return;
-    }
-    double *d_hidden = d_cell + s.n_b * s.n_h;
-    for (int64_t step = s.n_t - 1; step >= 0; step--)
-        for (int64_t b = 0; b < s.n_b; b++)
-            backward_cell(d_r, lstm, s, lstm->reversed ? s.n_t - 1 - step : step, b,
-                          d_cell + b * s.n_h, d_hidden);
-    free(d_cell);
     if (lstm->projection)
-        weight_gradient(&gradients->projection, &lstm->hidden, 0, d_r, s);
-    weight_gradient(&gradients->recurrent, r, s.back, &lstm->gates, s);
-    weight_gradient(&gradients->input, x, 0, &lstm->gates, s);
+        weight_gradient(&gradients->projection, &lstm->hidden, NULL, d_r, s);
+    weight_gradient(&gradients->recurrent, r, &lstm->first_r, &lstm->gates, s);
+    weight_gradient(&gradients->input, x, NULL, &lstm->gates, s);
     for (int64_t h = 0; h < 4 * s.n_h; h++) {
         double sum = 0;
         for (int64_t n = 0; n < s.n_t * s.n_b; n++)
             sum += reals(&lstm->gates)[n * 4 * s.n_h + h];
         reals(&gradients->bias)[h] = (real)(reals(&gradients->bias)[h] + sum);
     }
+}
+
+static void ref_lstm_backward(struct backend *backend, const struct tensor *d_x, struct tensor *d_r,
+                              const struct tensor *x, const struct tensor *r,
+                              const struct lstm *lstm, const struct lstm_gradients *gradients)
+{
+    const struct shape s = check_shape(r, x, lstm);
+    CHECK(gradients->cell.rank == 0 || tensor_count(&gradients->cell) == s.n_b * s.n_h,
+          "gradient of %lld cells", (long long)tensor_count(&gradients->cell));
+    const struct tensor *cell = &gradients->cell;
+    double *d_cell = calloc((size_t)(s.n_b * s.n_h + s.n_h + 1), sizeof *d_cell);
+    if (!d_cell) {
+        backend_fail(backend, "no memory for the reference LSTM");
+        return;
+    }
+    double *d_hidden = d_cell + s.n_b * s.n_h;
+    for (int64_t i = 0; i < tensor_count(cell); i++)
+        d_cell[i] = reals(cell)[i];
+    for (int64_t step = s.n_t - 1; step >= 0; step--)
+        for (int64_t b = 0; b < s.n_b; b++)
+            backward_cell(d_r, gradients->first_r.rank ? &gradients->first_r : NULL, lstm, s,
+                          lstm->reversed ? s.n_t - 1 - step : step, b, d_cell + b * s.n_h,
+                          d_hidden);
+    for (int64_t i = 0; i < tensor_count(cell); i++)
+        reals(cell)[i] = (real)d_cell[i];
+    free(d_cell);
+    if (gradients->input.rank)
+        parameter_gradients(d_r, x, r, lstm, gradients, s);
     if (d_x)
         input_gradient(d_x, lstm, s);
 }

@@ -120,7 +120,29 @@ struct lstm_test {
     struct grad_test grad;
     struct lstm_layer layer;
     struct tensor lengths;
+    bool by_step;
 };
+
+static void forward_by_step(const struct lstm_test *test, struct lstm_record *record,
+                            const struct tensor *x)
+{
+    lstm_layer_record(&test->layer, &test->grad.fixture.pass, record, x);
+    for (int64_t t = 0; t < x->dim[0]; t++)
+        lstm_layer_forward_at(&test->layer, &test->grad.fixture.pass, record, t);
+}
+
+static void backward_by_step(const struct lstm_test *test, const struct tensor *d_x,
+                             const struct tensor *d_r, const struct lstm_record *record)
+{
+    const struct pass *pass = &test->grad.fixture.pass;
+    const struct tensor d_cell = pass_2d(pass, d_r->dim[1], record->lstm.cells.dim[2]);
+    pass->backend->ops->fill(pass->backend, &d_cell, 0);
+    for (int64_t t = d_x->dim[0] - 1; t >= 0; t--) {
+        const struct tensor d_x_at = tensor_slice(d_x, t, 1);
+        lstm_layer_backward_at(&test->layer, pass, &d_x_at, d_r, &d_cell, record, t);
+    }
+    lstm_layer_gradients(&test->layer, pass, d_r, record);
+}
 
 static double lstm_loss(struct grad_test *grad, bool wants_gradient)
 {
@@ -128,20 +150,27 @@ static double lstm_loss(struct grad_test *grad, bool wants_gradient)
     const struct pass *pass = &grad->fixture.pass;
     const struct grad_input *x = &grad->inputs[0];
     struct lstm_record record;
-    lstm_layer_forward(&test->layer, pass, &record, &x->value, &test->lengths);
+    if (test->by_step)
+        forward_by_step(test, &record, &x->value);
+    else
+        lstm_layer_forward(&test->layer, pass, &record, &x->value, &test->lengths);
     struct tensor d_r = tensor_like(pass->arena, &record.r);
     /* Padding gets a gradient as well, which must not reach anything. */
     const double loss = grad_project(grad, 1, &record.r, NULL, &d_r);
-    if (wants_gradient)
+    if (wants_gradient && test->by_step)
+        backward_by_step(test, &x->grad, &d_r, &record);
+    else if (wants_gradient)
         lstm_layer_backward(&test->layer, pass, &x->grad, &d_r, &record);
     return loss;
 }
 
-static void check_lstm(int64_t n_t, const int32_t *lengths, bool is_reversed, int64_t n_p)
+static void check_lstm(int64_t n_t, const int32_t *lengths, bool is_reversed, int64_t n_p,
+                       bool by_step)
 {
     enum { B = 3, I = 4, H = 5 };
     struct lstm_test test;
     grad_open(&test.grad, lstm_loss);
+    test.by_step = by_step;
     struct fixture *fixture = &test.grad.fixture;
     lstm_init(&test.layer, &fixture->params, "lstm", I, H, n_p, is_reversed);
     test.lengths = lengths ? fixture_ints(fixture, lengths, B) : (struct tensor){0};
@@ -158,11 +187,77 @@ static void test_lstm(void **state)
     const int32_t ones[] = {1, 1, 1};
     for (int is_reversed = 0; is_reversed < 2; is_reversed++)
         for (int n_p = 0; n_p <= 3; n_p += 3) {
-            check_lstm(6, NULL, is_reversed, n_p);
-            check_lstm(6, ragged, is_reversed, n_p);
-            check_lstm(1, NULL, is_reversed, n_p);
-            check_lstm(1, ones, is_reversed, n_p);
+            check_lstm(6, NULL, is_reversed, n_p, false);
+            check_lstm(6, ragged, is_reversed, n_p, false);
+            check_lstm(1, NULL, is_reversed, n_p, false);
+            check_lstm(1, ones, is_reversed, n_p, false);
         }
+}
+
+static void test_lstm_by_step(void **state)
+{
+    (void)state;
+    for (int64_t n_p = 0; n_p <= 3; n_p += 3) {
+        check_lstm(5, NULL, false, n_p, true);
+        check_lstm(1, NULL, false, n_p, true);
+    }
+}
+
+/* The operation from a given state: the loss is of r and of the last cells. */
+static double state_loss(struct grad_test *grad, bool wants_gradient)
+{
+    const struct lstm_test *test = (struct lstm_test *)grad;
+    const struct pass *pass = &grad->fixture.pass;
+    const struct lstm_layer *layer = &test->layer;
+    const struct grad_input *x = &grad->inputs[0], *first_r = &grad->inputs[1];
+    const struct grad_input *first_c = &grad->inputs[2];
+    struct lstm_record record;
+    lstm_layer_record(layer, pass, &record, &x->value);
+    record.lstm.lengths = test->lengths;
+    record.lstm.first_r = first_r->value;
+    record.lstm.first_c = first_c->value;
+    pass->backend->ops->lstm_forward(pass->backend, &record.r, &x->value, &record.lstm);
+    const int64_t last = layer->is_reversed ? 0 : x->value.dim[0] - 1;
+    const struct tensor cells = tensor_slice(&record.lstm.cells, last, 1);
+    struct tensor d_r = tensor_like(pass->arena, &record.r);
+    const struct tensor d_cell = tensor_like(pass->arena, &cells);
+    const double loss =
+        grad_project(grad, 1, &record.r, NULL, &d_r) + grad_project(grad, 2, &cells, NULL, &d_cell);
+    if (!wants_gradient)
+        return loss;
+    struct lstm_gradients gradients = {.input = layer->input->grad,
+                                       .recurrent = layer->recurrent->grad,
+                                       .bias = layer->bias->grad,
+                                       .first_r = first_r->grad,
+                                       .cell = d_cell};
+    if (layer->projection)
+        gradients.projection = layer->projection->grad;
+    pass->backend->ops->lstm_backward(pass->backend, &x->grad, &d_r, &x->value, &record.r,
+                                      &record.lstm, &gradients);
+    pass->backend->ops->copy(pass->backend, &first_c->grad, &d_cell);
+    return loss;
+}
+
+static void test_lstm_state(void **state)
+{
+    (void)state;
+    enum { T = 4, B = 3, I = 4, H = 5 };
+    const int32_t lengths[B] = {4, 1, 3};
+    for (int variant = 0; variant < 8; variant++) {
+        const int64_t n_p = variant & 1 ? 0 : 3;
+        struct lstm_test test;
+        grad_open(&test.grad, state_loss);
+        struct fixture *fixture = &test.grad.fixture;
+        lstm_init(&test.layer, &fixture->params, "lstm", I, H, n_p, variant & 2);
+        test.lengths = variant & 4 ? fixture_ints(fixture, lengths, B) : (struct tensor){0};
+        grad_add_input(&test.grad, "x", fixture_random_3d(fixture, T, B, I, 1), false);
+        grad_add_input(&test.grad, "first_r", fixture_random_2d(fixture, B, n_p ? n_p : H, 1),
+                       true);
+        grad_add_input(&test.grad, "first_c", fixture_random_2d(fixture, B, H, 1), false);
+        fixture_start(fixture, 0.8);
+        grad_check(&test.grad);
+        grad_close(&test.grad);
+    }
 }
 
 /* -- dropout, with its key fixed -- */
@@ -348,6 +443,8 @@ int main(void)
         cmocka_unit_test(test_embedding),
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_lstm),
+        cmocka_unit_test(test_lstm_by_step),
+        cmocka_unit_test(test_lstm_state),
         cmocka_unit_test(test_dropout),
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_output),

@@ -18,11 +18,13 @@ enum {
     LSTM_CELLS,
     LSTM_HIDDEN,
     LSTM_FIRST_R,
-    LSTM_D_INPUT = LSTM_FIRST_R,
     LSTM_FIRST_C,
-    LSTM_D_RECURRENT = LSTM_FIRST_C,
+    LSTM_D_INPUT,
+    LSTM_D_RECURRENT,
     LSTM_D_PROJECTION,
     LSTM_D_BIAS,
+    LSTM_D_FIRST_R,
+    LSTM_D_CELL,
     LSTM_D_R,
     LSTM_D_X,
 };
@@ -35,6 +37,8 @@ static struct lstm lstm_of(struct tensor *t, struct weight *w, const struct tria
                          .bias = t[LSTM_BIAS],
                          .lengths = t[LSTM_LENGTHS],
                          .reversed = trial->flag[0],
+                         .first_r = t[LSTM_FIRST_R],
+                         .first_c = t[LSTM_FIRST_C],
                          .gates = t[LSTM_GATES],
                          .cells = t[LSTM_CELLS],
                          .hidden = t[LSTM_HIDDEN]};
@@ -43,9 +47,7 @@ static struct lstm lstm_of(struct tensor *t, struct weight *w, const struct tria
 static void call_lstm_forward(struct backend *backend, struct tensor *t, struct weight *w,
                               const struct trial *trial)
 {
-    struct lstm lstm = lstm_of(t, w, trial);
-    lstm.first_r = t[LSTM_FIRST_R];
-    lstm.first_c = t[LSTM_FIRST_C];
+    const struct lstm lstm = lstm_of(t, w, trial);
     backend->ops->lstm_forward(backend, &t[LSTM_R], &t[LSTM_X], &lstm);
 }
 
@@ -53,8 +55,12 @@ static void call_lstm_backward(struct backend *backend, struct tensor *t, struct
                                const struct trial *trial)
 {
     const struct lstm lstm = lstm_of(t, w, trial);
-    const struct lstm_gradients gradients = {t[LSTM_D_INPUT], t[LSTM_D_RECURRENT],
-                                             t[LSTM_D_PROJECTION], t[LSTM_D_BIAS]};
+    const struct lstm_gradients gradients = {.input = t[LSTM_D_INPUT],
+                                             .recurrent = t[LSTM_D_RECURRENT],
+                                             .projection = t[LSTM_D_PROJECTION],
+                                             .bias = t[LSTM_D_BIAS],
+                                             .first_r = t[LSTM_D_FIRST_R],
+                                             .cell = t[LSTM_D_CELL]};
     backend->ops->lstm_backward(backend, given(&t[LSTM_D_X]), &t[LSTM_D_R], &t[LSTM_X], &t[LSTM_R],
                                 &lstm, &gradients);
 }
@@ -83,6 +89,8 @@ static struct trial lstm_trial(struct checker *c, struct layer s)
     add_reals(c, &trial, "gates", USE_OUT, 1, 3, s.n_t, s.n_b, 4 * s.n_h);
     add_reals(c, &trial, "cells", USE_OUT, 1, 3, s.n_t, s.n_b, s.n_h);
     add_reals(c, &trial, "hidden", USE_OUT, 1, 3, s.n_p ? s.n_t : -1, s.n_b, s.n_h);
+    add_reals(c, &trial, "first_r", USE_IN, 1, 2, s.has_first ? s.n_b : -1, n_out, 0);
+    add_reals(c, &trial, "first_c", USE_IN, 1, 2, s.has_first ? s.n_b : -1, s.n_h, 0);
     trial.flag[0] = s.reversed;
     trial.work = 2.0 * (double)(s.n_t * s.n_b * s.n_h) * (double)(4 * s.n_i + 4 * n_out + s.n_p);
     return trial;
@@ -90,33 +98,32 @@ static struct trial lstm_trial(struct checker *c, struct layer s)
 
 static void try_lstm_forward(struct checker *c, struct layer s)
 {
-    struct trial trial = lstm_trial(c, s);
-    add_reals(c, &trial, "first_r", USE_IN, 1, 2, s.has_first ? s.n_b : -1, s.n_p ? s.n_p : s.n_h,
-              0);
-    add_reals(c, &trial, "first_c", USE_IN, 1, 2, s.has_first ? s.n_b : -1, s.n_h, 0);
+    const struct trial trial = lstm_trial(c, s);
     check_trial(c, &trial);
 }
 
-/* The forward pass is run by the reference; its outputs are the inputs here. */
+/* The forward pass is run by the reference; its outputs are the inputs here. With a first state its
+ * gradients are wanted, and those of the parameters are not in every other shape. */
 static void try_lstm_backward(struct checker *c, struct layer s)
 {
     const int64_t n_out = s.n_p ? s.n_p : s.n_h;
+    const bool has_parameters = !s.has_first || s.n_b % 2;
     struct trial trial = lstm_trial(c, s);
-    add_reals(c, &trial, "first_r", USE_IN, 0, 1, -1, 0, 0);
-    add_reals(c, &trial, "first_c", USE_IN, 0, 1, -1, 0, 0);
     run_trial(c, c->is_bench ? &c->handles[0] : &c->ref, &trial);
-    trial.n_operands = LSTM_D_INPUT;
     trial.op = "lstm_backward";
     trial.call = call_lstm_backward;
     trial.operands[LSTM_R].use = USE_IN;
     trial.operands[LSTM_GATES].use = USE_INOUT;
     trial.operands[LSTM_CELLS].use = USE_IN;
     trial.operands[LSTM_HIDDEN].use = USE_IN;
-    add_reals(c, &trial, "d_input", USE_INOUT, 1, 2, s.n_i, 4 * s.n_h, 0);
-    add_reals(c, &trial, "d_recurrent", USE_INOUT, 1, 2, n_out, 4 * s.n_h, 0);
-    add_reals(c, &trial, "d_projection", USE_INOUT, 1, 2, s.n_p ? s.n_h : -1, s.n_p, 0);
-    add_reals(c, &trial, "d_bias", USE_INOUT, 1, 1, 4 * s.n_h, 0, 0);
-    add_reals(c, &trial, "d_r", USE_SCRATCH, 1, 3, s.n_t, s.n_b, n_out);
+    add_reals(c, &trial, "d_input", USE_INOUT, 1, 2, has_parameters ? s.n_i : -1, 4 * s.n_h, 0);
+    add_reals(c, &trial, "d_recurrent", USE_INOUT, 1, 2, has_parameters ? n_out : -1, 4 * s.n_h, 0);
+    add_reals(c, &trial, "d_projection", USE_INOUT, 1, 2, has_parameters && s.n_p ? s.n_h : -1,
+              s.n_p, 0);
+    add_reals(c, &trial, "d_bias", USE_INOUT, 1, 1, has_parameters ? 4 * s.n_h : -1, 0, 0);
+    add_reals(c, &trial, "d_first_r", USE_INOUT, 1, 2, s.has_first ? s.n_b : -1, n_out, 0);
+    add_reals(c, &trial, "d_cell", USE_INOUT, 1, 2, s.has_first ? s.n_b : -1, s.n_h, 0);
+    add_reals(c, &trial, "d_r", USE_INOUT, 1, 3, s.n_t, s.n_b, n_out);
     add_reals(c, &trial, "d_x", USE_OUT, 1, 3, s.n_t % 2 ? -1 : s.n_t, s.n_b, s.n_i);
     trial.work *= 2;
     check_trial(c, &trial);
@@ -156,8 +163,12 @@ static void check_lstm_backward(struct checker *c)
         try_lstm_backward(c, (struct layer){14, 128, 256, 512, 256, false, false, ALL_LONG});
         return;
     }
-    for (size_t i = 0; i < sizeof small_layers / sizeof *small_layers; i++)
-        try_lstm_backward(c, small_layers[i]);
+    for (size_t i = 0; i < sizeof small_layers / sizeof *small_layers; i++) {
+        struct layer layer = small_layers[i];
+        try_lstm_backward(c, layer);
+        layer.has_first = true;
+        try_lstm_backward(c, layer);
+    }
 }
 
 /* -- attention -- */

@@ -9,7 +9,7 @@
 #include "backend/backend.h"
 #include "base/arena.h"
 
-enum { MAX_OPERANDS = 16, MAX_HANDLES = 2 };
+enum { MAX_OPERANDS = 20, MAX_HANDLES = 2 };
 
 enum use {
     USE_IN,     /* must come out as it went in */
