@@ -112,8 +112,7 @@ def measure(options, is_lm, run):
         for key in FLOATS:
             result[key] = statistics.mean(layer[key] for row in last for layer in row["moe"])
     test = texts(options, is_lm, "test")
-    score = [options.mixt, "score", "-m", run] if False else [options.mixt, "score"]
-    told = call(score + ["-m", run] + test).stderr
+    told = call([options.mixt, "score", "-m", run] + test).stderr
     result["test"] = float(re.search(r"perplexity[^0-9]*([0-9.]+)", told).group(1))
     if not is_lm:
         out = os.path.join(run, "test.out")
