@@ -26,12 +26,13 @@ struct moe_test {
 
 static void open_moe(struct moe_test *test, int64_t n_experts, int64_t top_k, bool has_sigmoid)
 {
-    const struct moe_config config = {.n_experts = n_experts,
-                                      .top_k = top_k,
-                                      .hidden = F,
-                                      .has_sigmoid = has_sigmoid,
-                                      .importance_weight = 0.1,
-                                      .load_weight = 0.1};
+    const struct moe_config config = {
+        .n_levels = 1,
+        .gate[0] = {.kind = GATE_NOISY_TOP_K, .n_experts = n_experts, .top_k = top_k, .noise = 1},
+        .expert = {.kind = EXPERT_RELU, .hidden = F, .n_patches = 1},
+        .has_sigmoid = has_sigmoid,
+        .importance_weight = 0.1,
+        .load_weight = 0.1};
     fixture_open(&test->fixture, backend);
     moe_init(&test->moe, &test->fixture.params, "moe", D, &config, 40);
     fixture_start(&test->fixture, 0.7);
@@ -202,33 +203,33 @@ static void test_alone_as_in_a_batch(void **state)
 static void expect_sorted(struct moe_test *test, int64_t n_rows)
 {
     struct fixture *fixture = &test->fixture;
-    const int64_t n_experts = test->moe.gate.n_experts, k = test->moe.gate.top_k;
-    const int32_t *experts = fixture_read_ints(fixture, &test->record.gate.experts);
-    const int32_t *order = fixture_read_ints(fixture, &test->record.order);
-    const int32_t *place = fixture_read_ints(fixture, &test->record.place);
-    const int32_t *offsets = fixture_read_ints(fixture, &test->record.offsets);
-    for (int64_t n = 0; n < n_rows; n++)
-        for (int64_t i = 0; i < k; i++) {
-            assert_in_range(experts[n * k + i], 0, n_experts - 1);
-            for (int64_t j = 0; j < i; j++)
-                assert_int_not_equal(experts[n * k + i], experts[n * k + j]);
-        }
+    const struct moe_level *level = &test->record.level[0];
+    const int64_t n_experts = test->moe.n_experts, k = test->moe.config.gate[0].top_k;
+    const int32_t *experts = fixture_read_ints(fixture, &level->gate.gating.experts);
+    const int32_t *rows = fixture_read_ints(fixture, &level->rows);
+    const int32_t *place = fixture_read_ints(fixture, &level->place);
+    const int32_t *offsets = fixture_read_ints(fixture, &level->offsets);
     assert_int_equal(offsets[0], 0);
     assert_int_equal(offsets[n_experts], n_rows * k);
-    for (int64_t e = 0; e < n_experts; e++)
-        for (int32_t at = offsets[e]; at < offsets[e + 1]; at++) {
-            assert_in_range(order[at], 0, n_rows * k - 1);
-            assert_int_equal(experts[order[at]], e);
-            assert_int_equal(place[order[at]], at);
-            if (at > offsets[e])
-                assert_true(order[at] > order[at - 1]);
+    for (int64_t n = 0; n < n_rows; n++)
+        for (int64_t i = 0; i < k; i++) {
+            const int32_t e = experts[n * k + i], at = place[n * k + i];
+            assert_in_range(e, 0, n_experts - 1);
+            assert_in_range(at, offsets[e], offsets[e + 1] - 1);
+            assert_int_equal(rows[at], n);
+            for (int64_t j = 0; j < i; j++)
+                assert_int_not_equal(e, experts[n * k + j]);
         }
+    for (int64_t e = 0; e < n_experts; e++)
+        for (int32_t at = offsets[e] + 1; at < offsets[e + 1]; at++)
+            assert_true(rows[at] > rows[at - 1]);
 }
 
 static void check_weights(struct moe_test *test, int64_t n_rows)
 {
-    const int64_t k = test->moe.gate.top_k;
-    const double *weights = fixture_values(&test->fixture, &test->record.gate.weights);
+    const int64_t k = test->moe.config.gate[0].top_k;
+    const double *weights =
+        fixture_values(&test->fixture, &test->record.level[0].gate.gating.weights);
     for (int64_t n = 0; n < n_rows; n++) {
         double sum = 0;
         for (int64_t i = 0; i < k; i++) {
@@ -287,8 +288,9 @@ static void test_ties(void **state)
     param_list_pack(&test.fixture.params);
     const struct tensor x = fixture_random_3d(&test.fixture, N, 1, D, 1);
     run(&test, &x, NULL);
-    const int32_t *experts = fixture_read_ints(&test.fixture, &test.record.gate.experts);
-    const double *weights = fixture_values(&test.fixture, &test.record.gate.weights);
+    const struct gating *gating = &test.record.level[0].gate.gating;
+    const int32_t *experts = fixture_read_ints(&test.fixture, &gating->experts);
+    const double *weights = fixture_values(&test.fixture, &gating->weights);
     for (int i = 0; i < 3 * N; i++) {
         assert_int_equal(experts[i], i % 3);
         assert_true(fabs(weights[i] - 1.0 / 3) < 1e-7);
@@ -309,7 +311,7 @@ static void test_padding(void **state)
     const struct tensor x = fixture_random_3d(fixture, T, B, D, 1);
     const struct tensor y = tensor_like(&fixture->arena, &x);
     moe_forward(&test.moe, &fixture->pass, &test.record, &y, &x, &sequence, 1);
-    assert_int_equal(test.record.gate.weights.dim[0], 7);
+    assert_int_equal(test.record.level[0].gate.gating.weights.dim[0], 7);
     const double *inputs = fixture_values(fixture, &x), *outputs = fixture_values(fixture, &y);
     for (int i = 0; i < T * B * D; i++) {
         const bool is_real = i / D / B < lengths[i / D % B];
@@ -332,8 +334,8 @@ static void test_initial_noise(void **state)
     param_list_pack(&fixture->params);
     const struct tensor x = fixture_random_2d(fixture, N, D, 1);
     struct gate_record record;
-    gate_forward(&test.moe.gate, &fixture->pass, &record, &x, NULL, 1);
-    const double *noise = fixture_values(fixture, &record.noisy);
+    gate_forward(&test.moe.gate[0], &fixture->pass, &record, &x, NULL, NULL, 1);
+    const double *noise = fixture_values(fixture, &record.gating.noisy);
     double sum = 0, squares = 0, neighbours = 0;
     for (int i = 0; i < N * E; i++) {
         sum += noise[i];
@@ -345,8 +347,12 @@ static void test_initial_noise(void **state)
     assert_true(fabs(sqrt(squares / count) / deviation - 1) < five / sqrt(2));
     assert_true(fabs(neighbours / squares) < five);
     /* Every expert is as likely: importance N / E each, load N K / E. */
-    const double *importance = fixture_values(fixture, &record.importance);
-    const double *load = fixture_values(fixture, &record.load);
+    const struct tensor sums = pass_2d(&fixture->pass, 2, E);
+    const struct tensor importances = tensor_slice(&sums, 0, 1), loads = tensor_slice(&sums, 1, 1);
+    fixture->backend.ops->gate_importance(&fixture->backend, &importances, &record.gating);
+    fixture->backend.ops->gate_load(&fixture->backend, &loads, &record.gating);
+    const double *importance = fixture_values(fixture, &importances);
+    const double *load = fixture_values(fixture, &loads);
     for (int e = 0; e < E; e++) {
         assert_true(fabs(importance[e] / (N / (double)E) - 1) < 0.05);
         assert_true(fabs(load[e] / (2.0 * N / E) - 1) < 0.05);
@@ -367,11 +373,11 @@ static void test_noise_follows_key(void **state)
     for (int i = 0; i < 4; i++) {
         fixture->pass.step = i == 1 ? 8 : 7;
         fixture->pass.seed = i == 2 ? 6 : 5;
-        gate_forward(&test.moe.gate, &fixture->pass, &records[i], &x, NULL, 1);
+        gate_forward(&test.moe.gate[0], &fixture->pass, &records[i], &x, NULL, NULL, 1);
     }
     double *noise[4];
     for (int i = 0; i < 4; i++)
-        noise[i] = fixture_values(fixture, &records[i].noisy);
+        noise[i] = fixture_values(fixture, &records[i].gating.noisy);
     assert_memory_equal(noise[0], noise[3], N * E * sizeof(double));
     for (int i = 0; i < N * E; i++)
         assert_true(noise[0][i] != noise[1][i] && noise[0][i] != noise[2][i]);
@@ -389,17 +395,22 @@ static void test_vanishing_noise(void **state)
     const struct tensor x = fixture_random_2d(fixture, N, D, 1);
     for (int i = 0; i < N * D; i++)
         fixture_set(fixture, &x, i, fabs(fixture_get(fixture, &x, i)) + 0.5);
-    fixture->backend.ops->fill(&fixture->backend, &test.moe.gate.noise->weight.value, -500);
+    const struct gate *gate = &test.moe.gate[0];
+    const struct backend_ops *ops = fixture->backend.ops;
+    ops->fill(&fixture->backend, &gate->noise->weight.value, -500);
     param_list_pack(&fixture->params);
     struct gate_record record;
-    gate_forward(&test.moe.gate, &fixture->pass, &record, &x, NULL, 1);
+    gate_forward(gate, &fixture->pass, &record, &x, NULL, NULL, 1);
+    const struct tensor load = tensor_1d(&fixture->arena, fixture->backend.real, E);
+    const struct tensor d_load = tensor_like(&fixture->arena, &load);
     const struct tensor d_x = tensor_like(&fixture->arena, &x);
-    const struct tensor d_weights = tensor_like(&fixture->arena, &record.weights);
-    fixture->backend.ops->fill(&fixture->backend, &d_x, 0);
-    fixture->backend.ops->fill(&fixture->backend, &d_weights, 1);
-    gate_backward(&test.moe.gate, &fixture->pass, &d_x, &d_weights, &record);
-    const struct tensor *results[] = {&record.load, &record.losses, &d_x,
-                                      &test.moe.gate.weight->grad, &test.moe.gate.noise->grad};
+    const struct tensor d_weights = tensor_like(&fixture->arena, &record.gating.weights);
+    ops->gate_load(&fixture->backend, &load, &record.gating);
+    ops->fill(&fixture->backend, &d_load, 1);
+    ops->fill(&fixture->backend, &d_x, 0);
+    ops->fill(&fixture->backend, &d_weights, 1);
+    gate_backward(gate, &fixture->pass, &d_x, &d_weights, &d_load, &record);
+    const struct tensor *results[] = {&load, &d_x, &gate->weight->grad, &gate->noise->grad};
     for (size_t r = 0; r < sizeof results / sizeof results[0]; r++)
         for (int64_t i = 0; i < tensor_count(results[r]); i++)
             if (!isfinite(fixture_get(fixture, results[r], i)))

@@ -66,8 +66,7 @@ struct translator_batch translator_batch_random(struct fixture *fixture, int32_t
 
 static double balance_losses(struct fixture *fixture, const struct moe_record *record)
 {
-    return fixture_get(fixture, &record->losses, 0) +
-           fixture_get(fixture, &record->losses, 1);
+    return fixture_get(fixture, &record->losses, 0) + fixture_get(fixture, &record->losses, 1);
 }
 
 static double all_balance_losses(const struct translator *translator, struct fixture *fixture,

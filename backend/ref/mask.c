@@ -1,5 +1,5 @@
-/* Choosing by masks over the softmax of all experts: the strictly balanced gate (Shazeer et al. 2017,
- * appendix F) and the weights of choices that are not a top-k of their own softmax. */
+/* Choosing by masks over the softmax of all experts: the strictly balanced gate (Shazeer et al.
+ * 2017, appendix F), and the weights of choices that are not a top-k of their own softmax. */
 #include <math.h>
 
 #include "backend/ref/choices.h"

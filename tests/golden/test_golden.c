@@ -176,33 +176,54 @@ static void test_loss(void **state)
 
 /* -- eqs. 3-11 -- */
 
+/* Importance, load and their losses; d_load, and d_weights += importance's gradient. */
+static void check_balance(struct golden_test *test, const char *prefix, const struct gating *gating,
+                          const struct tensor *d_load, const struct tensor *d_weights)
+{
+    const double scale = 3, importance_weight = 0.2, load_weight = 0.3;
+    struct backend *backend_used = &test->fixture.backend;
+    const struct backend_ops *ops = backend_used->ops;
+    struct arena *arena = &test->fixture.arena;
+    const struct tensor importance = tensor_like(arena, d_load), load = tensor_like(arena, d_load);
+    const struct tensor d_importance = tensor_like(arena, d_load);
+    const struct tensor losses = tensor_1d(arena, backend_used->real, 2);
+    const struct tensor importance_loss = tensor_slice(&losses, 0, 1);
+    const struct tensor load_loss = tensor_slice(&losses, 1, 1);
+    ops->gate_importance(backend_used, &importance, gating);
+    ops->gate_load(backend_used, &load, gating);
+    ops->balance_loss(backend_used, &importance_loss, &d_importance, &importance,
+                      scale * importance_weight);
+    ops->balance_loss(backend_used, &load_loss, d_load, &load, scale * load_weight);
+    ops->gate_importance_backward(backend_used, d_weights, NULL, &d_importance, gating);
+    expect(test, prefix, "importance", &importance);
+    expect(test, prefix, "load", &load);
+    expect(test, prefix, "losses", &losses);
+}
+
 static void check_gate(int n_experts, int top_k)
 {
     struct golden_test test;
     open_test(&test, parts_path);
     const struct pass *pass = &test.fixture.pass;
+    const struct gate_config config = {
+        .kind = GATE_NOISY_TOP_K, .n_experts = n_experts, .top_k = top_k, .noise = 1};
     char prefix[32], grad_prefix[48];
     snprintf(prefix, sizeof prefix, "gate.%d.%d.", n_experts, top_k);
     snprintf(grad_prefix, sizeof grad_prefix, "%sgrad.", prefix);
-    struct gate gate = {.n_experts = n_experts,
-                        .top_k = top_k,
-                        .importance_weight = 0.2,
-                        .load_weight = 0.3,
-                        .stream = 77};
-    gate_init(&gate, &test.fixture.params, "moe", 4);
+    struct gate gate;
+    gate_init(&gate, &test.fixture.params, "moe.gate", 4, &config, 1, 77);
     start(&test, "moe.gate.", prefix);
     const struct tensor x = real(&test, prefix, "x"), names = ints(&test, prefix, "names");
     struct gate_record record;
-    gate_forward(&gate, pass, &record, &x, &names, 3);
-    golden_expect_ints(&test.golden, &test.fixture, prefix, "experts", &record.experts);
-    expect(&test, prefix, "weights", &record.weights);
-    expect(&test, prefix, "importance", &record.importance);
-    expect(&test, prefix, "load", &record.load);
-    expect(&test, prefix, "losses", &record.losses);
+    gate_forward(&gate, pass, &record, &x, &names, NULL, 1);
+    golden_expect_ints(&test.golden, &test.fixture, prefix, "experts", &record.gating.experts);
+    expect(&test, prefix, "weights", &record.gating.weights);
     const struct tensor d_weights = real(&test, prefix, "d_weights");
+    const struct tensor d_load = tensor_1d(pass->arena, pass->backend->real, n_experts);
+    check_balance(&test, prefix, &record.gating, &d_load, &d_weights);
     const struct tensor d_x = tensor_like(pass->arena, &x);
     pass->backend->ops->fill(pass->backend, &d_x, 0);
-    gate_backward(&gate, pass, &d_x, &d_weights, &record);
+    gate_backward(&gate, pass, &d_x, &d_weights, &d_load, &record);
     expect(&test, grad_prefix, "x", &d_x);
     expect_gradients(&test, "moe.gate.", grad_prefix);
     close_test(&test);

@@ -226,7 +226,7 @@ static double lm_loss(struct grad_test *grad, bool wants_gradient)
                 wants_gradient ? &d_readout : NULL);
     if (wants_gradient)
         lm_backward(&test->layers, pass, &record, &test->text, &d_readout);
-    double sum = grad_balance(grad, &record.layers[0].moe.gate);
+    double sum = grad_balance(grad, &record.layers[0].moe);
     for (int64_t n = 0; n < tensor_count(&loss); n++)
         sum += 0.5 * fixture_get(fixture, &loss, n);
     return sum;

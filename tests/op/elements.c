@@ -149,7 +149,7 @@ static void call_activate(struct backend *backend, struct tensor *t, struct weig
 
 static void check_activate(struct checker *c)
 {
-    for (int activation = 0; activation < 4; activation++)
+    for (int activation = ACTIVATION_NONE; activation <= ACTIVATION_CUBE; activation++)
         for (int i = 0; i < N_ROW_COUNTS; i++)
             for (int scale = 0; scale < 2; scale++) {
                 struct trial trial = trial_of(c, "activate", call_activate);
@@ -178,7 +178,7 @@ static void call_activate_backward(struct backend *backend, struct tensor *t, st
 
 static void check_activate_backward(struct checker *c)
 {
-    for (int activation = 0; activation < 4; activation++)
+    for (int activation = ACTIVATION_NONE; activation <= ACTIVATION_CUBE; activation++)
         for (int i = 0; i < N_ROW_COUNTS; i++) {
             struct trial trial = trial_of(c, "activate_backward", call_activate_backward);
             const int64_t rows = c->is_bench ? 1792 : row_counts[i];

@@ -1,4 +1,4 @@
-/* Top-k, and the gate's noise, load, balance and gradients. */
+/* Top-k, and the gates' noise, importance, load, balance and gradients. */
 #include <math.h>
 
 #include "tests/op/op.h"
@@ -53,125 +53,291 @@ static void check_top_k(struct checker *c)
     }
 }
 
-/* -- noise: noisy, stddev, clean, raw, rows -- */
+/* -- noise: clean, raw, stddev, noisy, groups, names -- */
 
 static void call_gate_noise(struct backend *backend, struct tensor *t, struct weight *w,
                             const struct trial *trial)
 {
     (void)w;
-    backend->ops->gate_noise(backend, &t[0], &t[1], &t[2], &t[3], trial->key, given(&t[4]));
+    const struct gating gating = {.clean = t[0],
+                                  .raw = t[1],
+                                  .stddev = t[2],
+                                  .noisy = t[3],
+                                  .groups = t[4],
+                                  .noise = trial->real[0]};
+    backend->ops->gate_noise(backend, &gating, trial->key, given(&t[5]));
 }
 
-static void try_gate_noise(struct checker *c, int64_t rows, int64_t n_experts, bool has_names,
+/* scale: of the normal noise's widths before the softplus; 0: the noise is uniform. */
+static void try_gate_noise(struct checker *c, int64_t rows, int64_t n_experts, int64_t n_groups,
                            double scale)
 {
     struct trial trial = trial_of(c, "gate_noise", call_gate_noise);
-    add_reals(c, &trial, "noisy", USE_OUT, 1, 2, rows, n_experts, 0);
-    add_reals(c, &trial, "stddev", USE_OUT, 1, 2, rows, n_experts, 0);
+    const int64_t raw_rows = scale > 0 ? rows : -1;
     add_reals(c, &trial, "clean", USE_IN, 1, 2, rows, n_experts, 0);
-    add_reals(c, &trial, "raw", USE_IN, scale, 2, rows, n_experts, 0);
-    add_ints(c, &trial, "rows", USE_IN, 1000000, 1, has_names ? rows : -1, 0);
+    add_reals(c, &trial, "raw", USE_IN, scale, 2, raw_rows, n_experts, 0);
+    add_reals(c, &trial, "stddev", USE_OUT, 1, 2, raw_rows, n_experts, 0);
+    add_reals(c, &trial, "noisy", USE_OUT, 1, 2, rows, n_experts, 0);
+    add_groups(c, &trial, n_groups, rows);
+    add_ints(c, &trial, "names", USE_IN, 1000000, 1, rows % 2 ? rows : -1, 0);
+    trial.real[0] = n_groups > 1 ? 0.3 : 1;
     check_trial(c, &trial);
 }
 
 static void check_gate_noise(struct checker *c)
 {
     if (c->is_bench) {
-        try_gate_noise(c, 1792, 16, true, 1);
-        try_gate_noise(c, 1792, 1024, true, 1);
+        try_gate_noise(c, 1792, 16, 0, 1);
+        try_gate_noise(c, 1792, 1024, 0, 1);
+        try_gate_noise(c, 1792, 1024, 0, 0);
+        try_gate_noise(c, 4096, 64, 64, 1);
         return;
     }
-    for (int i = 0; i < N_ROW_COUNTS; i++) {
-        try_gate_noise(c, row_counts[i], 16, i % 2, 1);
-        try_gate_noise(c, row_counts[i], 5, i % 2, 4);
-        try_gate_noise(c, row_counts[i] / 16, 131, i % 2, 1);
-    }
+    for (int i = 0; i < N_ROW_COUNTS; i++)
+        for (int64_t n_groups = 0; n_groups < 8; n_groups += 7) {
+            try_gate_noise(c, row_counts[i], 16, n_groups, 1);
+            try_gate_noise(c, row_counts[i], 5, n_groups, 4);
+            try_gate_noise(c, row_counts[i], 9, n_groups, 0);
+            try_gate_noise(c, row_counts[i] / 16, 131, n_groups, i % 2);
+        }
 }
 
-/* -- load and gradients -- */
+/* -- a gate's numbers for a batch, made by the reference's own operations -- */
 
-/* A gate's numbers for a batch, made by the reference's own operations. */
-struct gate {
-    struct tensor clean, raw, noisy, stddev, top, order, weights, experts;
+enum noise { NOISE_NONE, NOISE_NORMAL, NOISE_UNIFORM };
+
+struct gate_shape {
+    int64_t rows, n_experts, k, n_groups; /* k 0: a mask chose; n_groups 0: groups are absent */
+    enum noise noise;
 };
 
-static struct gate make_gate(struct checker *c, int64_t rows, int64_t n_experts, int64_t k)
+enum { N_FIELDS = 11 };
+
+static const char *const field_names[N_FIELDS] = {"clean",  "raw",    "stddev",  "noisy",
+                                                  "top",    "order",  "weights", "experts",
+                                                  "starts", "groups", "scale"};
+
+static void fields_of(struct gating *g, struct tensor *fields[N_FIELDS])
 {
-    struct arena *arena = &c->arena;
+    struct tensor *const all[N_FIELDS] = {&g->clean,  &g->raw,    &g->stddev,  &g->noisy,
+                                          &g->top,    &g->order,  &g->weights, &g->experts,
+                                          &g->starts, &g->groups, &g->scale};
+    for (int i = 0; i < N_FIELDS; i++)
+        fields[i] = all[i];
+}
+
+static struct tensor normal_numbers(struct checker *c, int64_t rows, int64_t columns)
+{
+    const struct tensor tensor = tensor_2d(&c->arena, DTYPE_F32, rows, columns);
+    for (int64_t i = 0; i < rows * columns; i++)
+        ((float *)tensor.data)[i] = (float)draw_normal(c);
+    return tensor;
+}
+
+static void choose_largest(struct checker *c, struct gating *g, int64_t k)
+{
     struct backend *ref = &c->ref;
-    const int64_t n_top = k < n_experts ? k + 1 : k;
-    struct gate g = {.clean = tensor_2d(arena, DTYPE_F32, rows, n_experts),
-                     .raw = tensor_2d(arena, DTYPE_F32, rows, n_experts),
-                     .noisy = tensor_2d(arena, DTYPE_F32, rows, n_experts),
-                     .stddev = tensor_2d(arena, DTYPE_F32, rows, n_experts),
-                     .top = tensor_2d(arena, DTYPE_F32, rows, n_top),
-                     .order = tensor_2d(arena, DTYPE_I32, rows, n_top),
-                     .weights = tensor_2d(arena, DTYPE_F32, rows, k),
-                     .experts = tensor_2d(arena, DTYPE_I32, rows, k)};
-    for (int64_t i = 0; i < rows * n_experts; i++) {
-        ((float *)g.clean.data)[i] = (float)draw_normal(c);
-        ((float *)g.raw.data)[i] = (float)draw_normal(c);
+    const int64_t rows = g->clean.dim[0], n_experts = g->clean.dim[1];
+    const int64_t n_top = g->noise > 0 && k < n_experts ? k + 1 : k;
+    g->top = tensor_2d(&c->arena, DTYPE_F32, rows, n_top);
+    g->order = tensor_2d(&c->arena, DTYPE_I32, rows, n_top);
+    g->weights = tensor_2d(&c->arena, DTYPE_F32, rows, k);
+    g->experts = tensor_2d(&c->arena, DTYPE_I32, rows, k);
+    ref->ops->top_k(ref, &g->top, &g->order, &g->noisy);
+    ref->ops->copy_columns(ref, &g->weights, 0, &g->top, 0, k, false);
+    ref->ops->softmax(ref, &g->weights, &g->weights);
+    ref->ops->copy_columns(ref, &g->experts, 0, &g->order, 0, k, false);
+}
+
+/* Tokens have no choice, all experts, or some. */
+static void choose_some(struct checker *c, struct gating *g)
+{
+    const int64_t rows = g->clean.dim[0], n_experts = g->clean.dim[1];
+    const struct tensor all = tensor_1d(&c->arena, DTYPE_I32, rows * n_experts);
+    g->starts = tensor_1d(&c->arena, DTYPE_I32, rows + 1);
+    int32_t *starts = g->starts.data, count = 0;
+    for (int64_t n = 0; n < rows; n++) {
+        starts[n] = count;
+        const int64_t kind = draw_below(c, 4);
+        for (int64_t e = 0; e < n_experts; e++)
+            if (kind == 1 || (kind > 1 && draw_below(c, 3) == 0))
+                ((int32_t *)all.data)[count++] = (int32_t)e;
     }
-    const struct random_key key = {.seed = c->seed};
-    ref->ops->gate_noise(ref, &g.noisy, &g.stddev, &g.clean, &g.raw, key, NULL);
-    ref->ops->top_k(ref, &g.top, &g.order, &g.noisy);
-    ref->ops->copy_columns(ref, &g.weights, 0, &g.top, 0, k, false);
-    ref->ops->softmax(ref, &g.weights, &g.weights);
-    ref->ops->copy_columns(ref, &g.experts, 0, &g.order, 0, k, false);
+    starts[rows] = count;
+    g->experts = tensor_slice(&all, 0, count);
+    g->weights = tensor_1d(&c->arena, DTYPE_F32, count);
+    for (int64_t i = 0; i < count; i++)
+        ((float *)g->weights.data)[i] = (float)fabs(draw_normal(c));
+}
+
+static struct gating make_gating(struct checker *c, const struct gate_shape *s)
+{
+    struct backend *ref = &c->ref;
+    struct gating g = {.noise = s->noise == NOISE_NONE ? 0 : 0.7};
+    g.clean = g.noisy = normal_numbers(c, s->rows, s->n_experts);
+    if (s->noise == NOISE_NORMAL) {
+        g.raw = normal_numbers(c, s->rows, s->n_experts);
+        g.stddev = tensor_like(&c->arena, &g.clean);
+    }
+    if (s->noise != NOISE_NONE) {
+        g.noisy = tensor_like(&c->arena, &g.clean);
+        ref->ops->gate_noise(ref, &g, (struct random_key){.seed = c->seed}, NULL);
+    }
+    if (s->k > 0)
+        choose_largest(c, &g, s->k);
+    else
+        choose_some(c, &g);
+    if (s->n_groups > 1) {
+        g.scale = normal_numbers(c, 1, s->rows);
+        g.scale = tensor_slice(&g.scale, 0, 1);
+    }
     return g;
 }
 
 /* An operand with the numbers of a tensor; absent ones stay absent. */
-static void add_tensor(struct checker *c, struct trial *trial, const char *name, enum use use,
-                       const struct tensor *tensor, bool is_absent)
+static void add_tensor(struct checker *c, struct trial *trial, const char *name,
+                       const struct tensor *tensor)
 {
-    const int64_t d0 = is_absent ? -1 : tensor->dim[0];
-    double *values = tensor->dtype == DTYPE_I32
-                         ? add_ints(c, trial, name, use, 1, tensor->rank, d0, tensor->dim[1])
-                         : add_reals(c, trial, name, use, 0, tensor->rank, d0, tensor->dim[1], 0);
-    for (int64_t i = 0; !is_absent && i < tensor_count(tensor); i++)
-        values[i] = tensor->dtype == DTYPE_I32 ? ((int32_t *)tensor->data)[i]
-                                               : (double)((float *)tensor->data)[i];
+    const bool is_whole = tensor->dtype == DTYPE_I32;
+    const int rank = tensor->rank ? tensor->rank : 1;
+    const int64_t d0 = tensor->rank ? tensor->dim[0] : -1, d1 = tensor->dim[1];
+    double *values = is_whole ? add_ints(c, trial, name, USE_IN, 1, rank, d0, d1)
+                              : add_reals(c, trial, name, USE_IN, 0, rank, d0, d1, 0);
+    for (int64_t i = 0; i < tensor_count(tensor); i++)
+        values[i] = is_whole ? ((int32_t *)tensor->data)[i] : (double)((float *)tensor->data)[i];
+}
+
+/* Numbers of a tensor's shape. */
+static void add_like(struct checker *c, struct trial *trial, const char *name, enum use use,
+                     const struct tensor *model)
+{
+    add_reals(c, trial, name, use, 1, model->rank ? model->rank : 1,
+              model->rank ? model->dim[0] : -1, model->dim[1], 0);
+}
+
+/* Adds a gating's tensors as the next operands; gating_of() puts them together again. */
+static void add_gating(struct checker *c, struct trial *trial, const struct gate_shape *shape,
+                       struct gating *gating)
+{
+    enum { GROUPS = 9 };
+    struct tensor *fields[N_FIELDS];
+    fields_of(gating, fields);
+    trial->number[0] = trial->n_operands;
+    trial->real[0] = gating->noise;
+    for (int i = 0; i < N_FIELDS; i++)
+        if (i == GROUPS)
+            add_groups(c, trial, shape->n_groups, shape->rows);
+        else
+            add_tensor(c, trial, field_names[i], fields[i]);
+}
+
+static struct gating gating_of(const struct tensor *t, const struct trial *trial)
+{
+    struct tensor *fields[N_FIELDS];
+    struct gating gating = {.noise = trial->real[0]};
+    fields_of(&gating, fields);
+    for (int i = 0; i < N_FIELDS; i++)
+        *fields[i] = t[trial->number[0] + i];
+    return gating;
+}
+
+static const struct gate_shape gate_shapes[] = {
+    {1, 4, 2, 0, NOISE_NORMAL},     {7, 5, 1, 0, NOISE_NORMAL},     {17, 16, 4, 0, NOISE_NORMAL},
+    {65, 16, 15, 0, NOISE_NORMAL},  {64, 9, 9, 0, NOISE_NORMAL},    {255, 33, 3, 0, NOISE_NORMAL},
+    {300, 130, 4, 0, NOISE_NORMAL}, {0, 8, 2, 0, NOISE_NORMAL},     {1000, 8, 2, 0, NOISE_NORMAL},
+    {30, 7, 2, 5, NOISE_NORMAL},    {500, 20, 3, 17, NOISE_NORMAL}, {0, 8, 2, 3, NOISE_NORMAL},
+    {1, 4, 1, 0, NOISE_UNIFORM},    {300, 17, 1, 0, NOISE_UNIFORM}, {200, 5, 1, 9, NOISE_UNIFORM},
+    {90, 6, 2, 0, NOISE_UNIFORM},   {40, 6, 6, 0, NOISE_NONE},      {300, 40, 2, 0, NOISE_NONE},
+    {200, 5, 2, 9, NOISE_NONE},     {1, 9, 0, 0, NOISE_NONE},       {300, 33, 0, 0, NOISE_NONE},
+    {200, 5, 0, 9, NOISE_NONE},     {0, 5, 0, 4, NOISE_NONE}};
+
+static const struct gate_shape bench_shapes[] = {
+    {1792, 16, 2, 0, NOISE_NORMAL},    {1792, 1024, 4, 0, NOISE_NORMAL},
+    {1792, 1024, 1, 0, NOISE_UNIFORM}, {4096, 64, 2, 64, NOISE_NORMAL},
+    {1792, 64, 64, 0, NOISE_NONE},     {1792, 64, 0, 0, NOISE_NONE}};
+
+/* Runs a trial of every shape, or of every large one. */
+static void try_shapes(struct checker *c, void (*try)(struct checker *, const struct gate_shape *))
+{
+    const size_t n_shapes = sizeof gate_shapes / sizeof *gate_shapes;
+    const size_t n_bench = sizeof bench_shapes / sizeof *bench_shapes;
+    for (size_t i = 0; i < (c->is_bench ? n_bench : n_shapes); i++)
+        try(c, c->is_bench ? &bench_shapes[i] : &gate_shapes[i]);
+}
+
+static int64_t expert_count(const struct gate_shape *s)
+{
+    return s->n_experts * (s->n_groups ? s->n_groups : 1);
+}
+
+/* -- importance and load -- */
+
+static void call_gate_importance(struct backend *backend, struct tensor *t, struct weight *w,
+                                 const struct trial *trial)
+{
+    (void)w;
+    const struct gating gating = gating_of(t, trial);
+    backend->ops->gate_importance(backend, &t[0], &gating);
+}
+
+static void try_gate_importance(struct checker *c, const struct gate_shape *s)
+{
+    struct trial trial = trial_of(c, "gate_importance", call_gate_importance);
+    struct gating g = make_gating(c, s);
+    add_reals(c, &trial, "importance", USE_OUT, 1, 1, expert_count(s), 0, 0);
+    add_gating(c, &trial, s, &g);
+    check_trial(c, &trial);
+}
+
+static void check_gate_importance(struct checker *c)
+{
+    try_shapes(c, try_gate_importance);
+}
+
+static void call_importance_backward(struct backend *backend, struct tensor *t, struct weight *w,
+                                     const struct trial *trial)
+{
+    (void)w;
+    const struct gating gating = gating_of(t, trial);
+    backend->ops->gate_importance_backward(backend, &t[0], given(&t[1]), &t[2], &gating);
+}
+
+static void try_importance_backward(struct checker *c, const struct gate_shape *s)
+{
+    struct trial trial = trial_of(c, "gate_importance_backward", call_importance_backward);
+    struct gating g = make_gating(c, s);
+    add_like(c, &trial, "d_weights", USE_INOUT, &g.weights);
+    add_like(c, &trial, "d_scale", USE_INOUT, &g.scale);
+    add_reals(c, &trial, "d_importance", USE_IN, 0.1, 1, expert_count(s), 0, 0);
+    add_gating(c, &trial, s, &g);
+    check_trial(c, &trial);
+}
+
+static void check_importance_backward(struct checker *c)
+{
+    try_shapes(c, try_importance_backward);
 }
 
 static void call_gate_load(struct backend *backend, struct tensor *t, struct weight *w,
                            const struct trial *trial)
 {
-    (void)w, (void)trial;
-    backend->ops->gate_load(backend, &t[0], &t[1], &t[2], &t[3], &t[4], given(&t[5]), given(&t[6]),
-                            given(&t[7]));
+    (void)w;
+    const struct gating gating = gating_of(t, trial);
+    backend->ops->gate_load(backend, &t[0], &gating);
 }
 
-static void try_gate_load(struct checker *c, int64_t rows, int64_t n_experts, int64_t k,
-                          bool has_noise)
+static void try_gate_load(struct checker *c, const struct gate_shape *s)
 {
     struct trial trial = trial_of(c, "gate_load", call_gate_load);
-    const struct gate g = make_gate(c, rows, n_experts, k);
-    add_reals(c, &trial, "importance", USE_OUT, 1, 1, n_experts, 0, 0);
-    add_reals(c, &trial, "load", USE_OUT, 1, 1, n_experts, 0, 0);
-    add_tensor(c, &trial, "weights", USE_IN, &g.weights, false);
-    add_tensor(c, &trial, "experts", USE_IN, &g.experts, false);
-    add_tensor(c, &trial, "top", USE_IN, &g.top, false);
-    add_tensor(c, &trial, "clean", USE_IN, &g.clean, !has_noise);
-    add_tensor(c, &trial, "noisy", USE_IN, &g.noisy, !has_noise);
-    add_tensor(c, &trial, "stddev", USE_IN, &g.stddev, !has_noise);
+    struct gating g = make_gating(c, s);
+    add_reals(c, &trial, "load", USE_OUT, 1, 1, expert_count(s), 0, 0);
+    add_gating(c, &trial, s, &g);
     check_trial(c, &trial);
 }
 
-static const int64_t gate_shapes[][3] = {{1, 4, 2},     {7, 5, 1},  {17, 16, 4},
-                                         {65, 16, 15},  {64, 9, 9}, {255, 33, 3},
-                                         {300, 130, 4}, {0, 8, 2},  {1000, 8, 2}};
-
 static void check_gate_load(struct checker *c)
 {
-    if (c->is_bench) {
-        try_gate_load(c, 1792, 16, 2, true);
-        try_gate_load(c, 1792, 1024, 4, true);
-        return;
-    }
-    for (size_t i = 0; i < sizeof gate_shapes / sizeof *gate_shapes; i++)
-        for (int has_noise = 0; has_noise < 2; has_noise++)
-            try_gate_load(c, gate_shapes[i][0], gate_shapes[i][1], gate_shapes[i][2], has_noise);
+    try_shapes(c, try_gate_load);
 }
 
 static void call_balance_loss(struct backend *backend, struct tensor *t, struct weight *w,
@@ -199,52 +365,89 @@ static void check_balance_loss(struct checker *c)
     }
 }
 
+/* -- what two levels have in common: load, primary, secondary, groups -- */
+
+static void call_join_load(struct backend *backend, struct tensor *t, struct weight *w,
+                           const struct trial *trial)
+{
+    (void)w, (void)trial;
+    backend->ops->join_load(backend, &t[0], &t[1], &t[2], &t[3]);
+}
+
+static void check_join_load(struct checker *c)
+{
+    for (int64_t n_groups = 1; n_groups < 70; n_groups = 3 * n_groups + 1) {
+        const int64_t n_all = n_groups * 7;
+        struct trial trial = trial_of(c, "join_load", call_join_load);
+        add_reals(c, &trial, "load", USE_OUT, 1, 1, n_all, 0, 0);
+        add_reals(c, &trial, "primary", USE_IN, 1, 1, n_groups, 0, 0);
+        add_reals(c, &trial, "secondary", USE_IN, 1, 1, n_all, 0, 0);
+        add_groups(c, &trial, n_groups, 20);
+        check_trial(c, &trial);
+    }
+}
+
+static void call_join_load_backward(struct backend *backend, struct tensor *t, struct weight *w,
+                                    const struct trial *trial)
+{
+    (void)w, (void)trial;
+    backend->ops->join_load_backward(backend, &t[0], &t[1], &t[2], &t[3], &t[4], &t[5]);
+}
+
+static void check_join_load_backward(struct checker *c)
+{
+    for (int64_t n_groups = 1; n_groups < 70; n_groups = 3 * n_groups + 1) {
+        const int64_t n_all = n_groups * 7;
+        struct trial trial = trial_of(c, "join_load_backward", call_join_load_backward);
+        add_reals(c, &trial, "d_primary", USE_OUT, 1, 1, n_groups, 0, 0);
+        add_reals(c, &trial, "d_secondary", USE_OUT, 1, 1, n_all, 0, 0);
+        add_reals(c, &trial, "d_load", USE_IN, 1, 1, n_all, 0, 0);
+        add_reals(c, &trial, "primary", USE_IN, 1, 1, n_groups, 0, 0);
+        add_reals(c, &trial, "secondary", USE_IN, 1, 1, n_all, 0, 0);
+        add_groups(c, &trial, n_groups, 20);
+        check_trial(c, &trial);
+    }
+}
+
+/* -- gradients: d_clean, d_raw, d_weights, d_load -- */
+
 static void call_gate_backward(struct backend *backend, struct tensor *t, struct weight *w,
                                const struct trial *trial)
 {
-    (void)w, (void)trial;
-    backend->ops->gate_backward(backend, &t[0], given(&t[1]), &t[2], &t[3], &t[4], &t[5], &t[6],
-                                &t[7], given(&t[8]), given(&t[9]), given(&t[10]), given(&t[11]));
+    (void)w;
+    const struct gating gating = gating_of(t, trial);
+    backend->ops->gate_backward(backend, &t[0], given(&t[1]), given(&t[2]), given(&t[3]), &gating);
 }
 
-static void try_gate_backward(struct checker *c, int64_t rows, int64_t n_experts, int64_t k,
-                              bool has_noise)
+/* With both gradients, and with either alone. */
+static void try_gate_backward(struct checker *c, const struct gate_shape *s)
 {
-    struct trial trial = trial_of(c, "gate_backward", call_gate_backward);
-    const struct gate g = make_gate(c, rows, n_experts, k);
-    add_reals(c, &trial, "d_clean", USE_OUT, 1, 2, rows, n_experts, 0);
-    add_reals(c, &trial, "d_raw", USE_OUT, 1, 2, has_noise ? rows : -1, n_experts, 0);
-    add_reals(c, &trial, "d_weights", USE_INOUT, 1, 2, rows, k, 0);
-    add_reals(c, &trial, "d_importance", USE_IN, 0.1, 1, n_experts, 0, 0);
-    add_reals(c, &trial, "d_load", USE_IN, 0.1, 1, n_experts, 0, 0);
-    add_tensor(c, &trial, "weights", USE_IN, &g.weights, false);
-    add_tensor(c, &trial, "order", USE_IN, &g.order, false);
-    add_tensor(c, &trial, "top", USE_IN, &g.top, false);
-    add_tensor(c, &trial, "clean", USE_IN, &g.clean, !has_noise);
-    add_tensor(c, &trial, "noisy", USE_IN, &g.noisy, !has_noise);
-    add_tensor(c, &trial, "stddev", USE_IN, &g.stddev, !has_noise);
-    add_tensor(c, &trial, "raw", USE_IN, &g.raw, !has_noise);
-    check_trial(c, &trial);
+    for (int missing = 0; missing < (s->k == 0 ? 0 : c->is_bench ? 1 : 3); missing++) {
+        struct trial trial = trial_of(c, "gate_backward", call_gate_backward);
+        struct gating g = make_gating(c, s);
+        add_like(c, &trial, "d_clean", USE_OUT, &g.clean);
+        add_like(c, &trial, "d_raw", USE_OUT, &g.raw);
+        add_like(c, &trial, "d_weights", USE_IN, missing == 1 ? &(struct tensor){0} : &g.weights);
+        add_reals(c, &trial, "d_load", USE_IN, 0.1, 1, missing == 2 ? -1 : expert_count(s), 0, 0);
+        add_gating(c, &trial, s, &g);
+        check_trial(c, &trial);
+    }
 }
 
 static void check_gate_backward(struct checker *c)
 {
-    if (c->is_bench) {
-        try_gate_backward(c, 1792, 16, 2, true);
-        try_gate_backward(c, 1792, 1024, 4, true);
-        return;
-    }
-    for (size_t i = 0; i < sizeof gate_shapes / sizeof *gate_shapes; i++)
-        for (int has_noise = 0; has_noise < 2; has_noise++)
-            try_gate_backward(c, gate_shapes[i][0], gate_shapes[i][1], gate_shapes[i][2],
-                              has_noise);
+    try_shapes(c, try_gate_backward);
 }
 
 const struct op_check gate_checks[] = {
     OP(top_k, check_top_k),
     OP(gate_noise, check_gate_noise),
+    OP(gate_importance, check_gate_importance),
+    OP(gate_importance_backward, check_importance_backward),
     OP(gate_load, check_gate_load),
     OP(balance_loss, check_balance_loss),
+    OP(join_load, check_join_load),
+    OP(join_load_backward, check_join_load_backward),
     OP(gate_backward, check_gate_backward),
     {0},
 };

@@ -10,8 +10,8 @@
 
 #include "tests/op/op.h"
 
-static const struct op_check *const families[] = {element_checks, row_checks, product_checks,
-                                                  layer_checks, gate_checks};
+static const struct op_check *const families[] = {element_checks, row_checks,  product_checks,
+                                                  layer_checks,   gate_checks, choice_checks};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
 /* Entries that every trial uses, so that no check of their own is needed. */
@@ -106,6 +106,8 @@ static void run_checks(struct checker *checker, const struct options *options)
                 checker->n_skipped++;
                 continue;
             }
+            /* The same numbers whatever other operations are checked before. */
+            checker->n_drawn = 0;
             for (int worst = 0; worst <= !checker->is_bench; worst++) {
                 checker->is_worst = worst;
                 op->check(checker);

@@ -65,7 +65,7 @@ struct op_check {
 };
 
 extern const struct op_check element_checks[], layer_checks[], product_checks[], row_checks[],
-    gate_checks[]; /* each ends with a NULL name */
+    gate_checks[], choice_checks[]; /* each ends with a NULL name */
 
 #define OP(member, check)                                                                          \
     {                                                                                              \
@@ -99,6 +99,11 @@ double *add_lengths(struct checker *checker, struct trial *trial, int64_t count,
                     bool descending);
 /* Ascending starts of n_groups runs of n_rows rows; some are empty. */
 double *add_offsets(struct checker *checker, struct trial *trial, int64_t n_groups, int64_t n_rows);
+/* The same, or an absent operand for 0 groups. */
+double *add_groups(struct checker *checker, struct trial *trial, int64_t n_groups, int64_t n_rows);
+/* Different whole numbers below bound, in any order. */
+void add_permutation(struct checker *checker, struct trial *trial, const char *name, int rank,
+                     int64_t d0, int64_t d1, int64_t bound);
 
 /* The operand, or NULL where it is absent: for arguments that may be left out. */
 const struct tensor *given(const struct tensor *tensor);

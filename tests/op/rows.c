@@ -74,22 +74,6 @@ static void check_gather(struct checker *c)
     }
 }
 
-/* Different whole numbers below bound, in any order. */
-static void add_permutation(struct checker *c, struct trial *trial, const char *name, int rank,
-                            int64_t d0, int64_t d1, int64_t bound)
-{
-    const int64_t count = rank == 2 ? d0 * d1 : d0;
-    double *values = add_ints(c, trial, name, USE_IN, 1, rank, d0, d1);
-    double *all = arena_take(&c->arena, (size_t)bound * sizeof *all);
-    for (int64_t i = 0; i < bound; i++)
-        all[i] = (double)i;
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t other = i + draw_below(c, bound - i);
-        values[i] = all[other];
-        all[other] = all[i];
-    }
-}
-
 static void call_scatter(struct backend *backend, struct tensor *t, struct weight *w,
                          const struct trial *trial)
 {
@@ -105,79 +89,6 @@ static void check_scatter(struct checker *c)
         add_reals(c, &trial, "y", USE_EXACT, 1, 2, rows + 5 * (i % 3), width, 0);
         add_reals(c, &trial, "x", USE_IN, 1, 2, rows, width, 0);
         add_permutation(c, &trial, "rows", 1, rows, 0, rows + 5 * (i % 3));
-        check_trial(c, &trial);
-        if (c->is_bench)
-            return;
-    }
-}
-
-/* -- experts -- */
-
-static void call_dispatch(struct backend *backend, struct tensor *t, struct weight *w,
-                          const struct trial *trial)
-{
-    (void)w, (void)trial;
-    backend->ops->dispatch(backend, &t[0], &t[1], &t[2], &t[3]);
-}
-
-static void check_dispatch(struct checker *c)
-{
-    for (int i = 0; i < N_ROW_COUNTS; i++) {
-        const int64_t rows = c->is_bench ? 1792 : row_counts[i], k = c->is_bench ? 2 : 1 + i % 4;
-        const int64_t n_experts = c->is_bench ? 16 : 1 + 5 * (i % 4);
-        struct trial trial = trial_of(c, "dispatch", call_dispatch);
-        add_ints(c, &trial, "order", USE_EXACT, 1, 1, rows * k, 0);
-        add_ints(c, &trial, "place", USE_EXACT, 1, 2, rows, k);
-        add_ints(c, &trial, "offsets", USE_EXACT, 1, 1, n_experts + 1, 0);
-        add_ints(c, &trial, "experts", USE_IN, n_experts, 2, rows, k);
-        check_trial(c, &trial);
-        if (c->is_bench)
-            return;
-    }
-}
-
-static void call_combine(struct backend *backend, struct tensor *t, struct weight *w,
-                         const struct trial *trial)
-{
-    (void)w, (void)trial;
-    backend->ops->combine(backend, &t[0], &t[1], given(&t[2]), &t[3]);
-}
-
-static void check_combine(struct checker *c)
-{
-    for (int i = 0; i < N_ROW_COUNTS; i++) {
-        const int64_t rows = c->is_bench ? 1792 : row_counts[i], k = c->is_bench ? 2 : 1 + i % 4;
-        const int64_t width = c->is_bench ? 256 : 37;
-        struct trial trial = trial_of(c, "combine", call_combine);
-        add_reals(c, &trial, "y", USE_OUT, 1, 2, rows, width, 0);
-        add_reals(c, &trial, "x", USE_IN, 1, 2, rows * k, width, 0);
-        add_reals(c, &trial, "weights", USE_IN, 1, 2, i % 3 == 1 ? -1 : rows, k, 0);
-        add_permutation(c, &trial, "place", 2, rows, k, rows * k);
-        check_trial(c, &trial);
-        if (c->is_bench)
-            return;
-    }
-}
-
-static void call_combine_backward(struct backend *backend, struct tensor *t, struct weight *w,
-                                  const struct trial *trial)
-{
-    (void)w, (void)trial;
-    backend->ops->combine_backward(backend, &t[0], &t[1], &t[2], &t[3], &t[4], &t[5]);
-}
-
-static void check_combine_backward(struct checker *c)
-{
-    for (int i = 0; i < N_ROW_COUNTS; i++) {
-        const int64_t rows = c->is_bench ? 1792 : row_counts[i], k = c->is_bench ? 2 : 1 + i % 4;
-        const int64_t width = c->is_bench ? 256 : 37;
-        struct trial trial = trial_of(c, "combine_backward", call_combine_backward);
-        add_reals(c, &trial, "d_x", USE_OUT, 1, 2, rows * k, width, 0);
-        add_reals(c, &trial, "d_weights", USE_OUT, 1, 2, rows, k, 0);
-        add_reals(c, &trial, "x", USE_IN, 1, 2, rows * k, width, 0);
-        add_reals(c, &trial, "weights", USE_IN, 1, 2, rows, k, 0);
-        add_permutation(c, &trial, "place", 2, rows, k, rows * k);
-        add_reals(c, &trial, "d_y", USE_IN, 1, 2, rows, width, 0);
         check_trial(c, &trial);
         if (c->is_bench)
             return;
@@ -308,9 +219,6 @@ const struct op_check row_checks[] = {
     OP(embed_backward, check_embed_backward),
     OP(gather_rows, check_gather),
     OP(scatter_rows, check_scatter),
-    OP(dispatch, check_dispatch),
-    OP(combine, check_combine),
-    OP(combine_backward, check_combine_backward),
     OP(sum_squares, check_sum_squares),
     OP(adam_step, check_adam),
     OP(adam_factored_step, check_factored),

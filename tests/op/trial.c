@@ -127,6 +127,28 @@ double *add_offsets(struct checker *checker, struct trial *trial, int64_t n_grou
     return values;
 }
 
+double *add_groups(struct checker *checker, struct trial *trial, int64_t n_groups, int64_t n_rows)
+{
+    if (n_groups > 0)
+        return add_offsets(checker, trial, n_groups, n_rows);
+    return add_ints(checker, trial, "offsets", USE_IN, 1, 1, -1, 0);
+}
+
+void add_permutation(struct checker *checker, struct trial *trial, const char *name, int rank,
+                     int64_t d0, int64_t d1, int64_t bound)
+{
+    const int64_t count = rank == 2 ? d0 * d1 : d0;
+    double *values = add_ints(checker, trial, name, USE_IN, 1, rank, d0, d1);
+    double *all = arena_take(&checker->arena, (size_t)bound * sizeof *all);
+    for (int64_t i = 0; i < bound; i++)
+        all[i] = (double)i;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t other = i + draw_below(checker, bound - i);
+        values[i] = all[other];
+        all[other] = all[i];
+    }
+}
+
 const struct tensor *given(const struct tensor *tensor)
 {
     return tensor->rank ? tensor : NULL;
