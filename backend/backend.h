@@ -218,6 +218,12 @@ struct backend_ops {
      * r, that of the steps after it included. */
     void (*lstm_backward)(B, OUT d_x, struct tensor *d_r, IN x, IN r, const struct lstm *lstm,
                           const struct lstm_gradients *gradients);
+    /* The cells alone, of any N rows: gates [N, 4H] inout hold the sums a and become the gates,
+     * cells [N, H] = c_t, hidden [N, H] = m_t; before [N, H] c_{t-1}, or NULL: zero. */
+    void (*lstm_cell)(B, OUT gates, OUT cells, OUT hidden, IN before);
+    /* gates inout become the gradients of a. d_cells [N, H] inout holds what reaches c_t from the
+     * step after and becomes the gradient of before. d_hidden [N, H] of m_t. */
+    void (*lstm_cell_backward)(B, OUT gates, OUT d_cells, IN cells, IN before, IN d_hidden);
     /* weights [T, B, S] inout: each row of scores becomes its softmax over s < lengths[b], and 0
      * from there on. lengths [B] i32, each >= 1. */
     void (*attention_softmax)(B, OUT weights, IN lengths);

@@ -291,8 +291,71 @@ static void cpu_lstm_backward(struct backend *backend, const struct tensor *d_x,
                     NULL, false);
 }
 
+/* -- the cells alone -- */
+
+/* A row of H zeros for cells that begin, or NULL where none begins or an error is kept. */
+static float *zero_row(struct backend *backend, const struct tensor *before, int64_t n_h)
+{
+    float *zero = before ? NULL : context_scratch(backend, (size_t)n_h);
+    if (zero)
+        clear(zero, n_h);
+    return zero;
+}
+
+static void check_cells(const struct tensor *gates, const struct tensor *cells,
+                        const struct tensor *before, const struct tensor *third)
+{
+    const int64_t n_h = tensor_columns(cells);
+    CHECK(tensor_columns(gates) == 4 * n_h && tensor_rows(gates) == tensor_rows(cells) &&
+              tensor_count(third) == tensor_count(cells) &&
+              (!before || tensor_count(before) == tensor_count(cells)),
+          "cells [%lld, %lld]", (long long)tensor_rows(cells), (long long)n_h);
+}
+
+static void cpu_lstm_cell(struct backend *backend, const struct tensor *gates,
+                          const struct tensor *cells, const struct tensor *hidden,
+                          const struct tensor *before)
+{
+    check_cells(gates, cells, before, hidden);
+    if (!context_enter(backend))
+        return;
+    const int64_t n_rows = tensor_rows(cells), n_h = tensor_columns(cells);
+    const float *zero = zero_row(backend, before, n_h);
+    const float *from = before ? floats(before) : zero;
+    float *a = floats(gates), *c = floats(cells), *m = floats(hidden);
+    if (!from)
+        return;
+    const int n_parts = context_parts(backend, 4 * n_rows * n_h);
+#pragma omp parallel for num_threads(n_parts) schedule(static)
+    for (int64_t n = 0; n < n_rows; n++)
+        forward_cell(a + n * 4 * n_h, c + n * n_h, m + n * n_h, zero ? zero : from + n * n_h, n_h);
+}
+
+static void cpu_lstm_cell_backward(struct backend *backend, const struct tensor *gates,
+                                   const struct tensor *d_cells, const struct tensor *cells,
+                                   const struct tensor *before, const struct tensor *d_hidden)
+{
+    check_cells(gates, cells, before, d_hidden);
+    check_cells(gates, cells, before, d_cells);
+    if (!context_enter(backend))
+        return;
+    const int64_t n_rows = tensor_rows(cells), n_h = tensor_columns(cells);
+    const float *zero = zero_row(backend, before, n_h);
+    const float *from = before ? floats(before) : zero, *c = floats(cells), *d_m = floats(d_hidden);
+    float *a = floats(gates), *d_c = floats(d_cells);
+    if (!from)
+        return;
+    const int n_parts = context_parts(backend, 4 * n_rows * n_h);
+#pragma omp parallel for num_threads(n_parts) schedule(static)
+    for (int64_t n = 0; n < n_rows; n++)
+        backward_cell(a + n * 4 * n_h, d_c + n * n_h, c + n * n_h, zero ? zero : from + n * n_h,
+                      d_m + n * n_h, n_h);
+}
+
 void cpu_set_lstm(struct backend_ops *ops)
 {
+    ops->lstm_cell = cpu_lstm_cell;
+    ops->lstm_cell_backward = cpu_lstm_cell_backward;
     ops->lstm_forward = cpu_lstm_forward;
     ops->lstm_backward = cpu_lstm_backward;
 }

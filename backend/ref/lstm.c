@@ -52,6 +52,36 @@ static const real *state_before(const struct tensor *all, const struct tensor *f
     return first->rank ? reals(first) + b * width : NULL;
 }
 
+/* One row's cells: gates [4H] hold the sums a and become the gates; before may be NULL. */
+static void forward_row(real *gates, real *cell, real *hidden, const real *before, int64_t n_h)
+{
+    for (int64_t h = 0; h < 4 * n_h; h++)
+        gates[h] = (real)REF(activation_value)(gates[h],
+                                               h / n_h == 2 ? ACTIVATION_TANH : ACTIVATION_SIGMOID);
+    const real *i = gates, *f = gates + n_h, *g = gates + 2 * n_h, *o = gates + 3 * n_h;
+    for (int64_t h = 0; h < n_h; h++) {
+        cell[h] = (real)((before ? (double)f[h] * before[h] : 0) + (double)i[h] * g[h]);
+        hidden[h] = (real)(o[h] * tanh(cell[h]));
+    }
+}
+
+/* gates [4H] become d_a, and d_cell [H], what reaches this cell from the step after, the gradient
+ * of the step before. */
+static void backward_row(real *gates, real *d_cell, const real *cell, const real *before,
+                         const real *d_hidden, int64_t n_h)
+{
+    for (int64_t h = 0; h < n_h; h++) {
+        const double i = gates[h], f = gates[n_h + h], g = gates[2 * n_h + h];
+        const double o = gates[3 * n_h + h], squashed = tanh(cell[h]);
+        const double d_c = d_cell[h] + d_hidden[h] * o * (1 - squashed * squashed);
+        gates[h] = (real)(d_c * g * i * (1 - i));
+        gates[n_h + h] = (real)(before ? d_c * before[h] * f * (1 - f) : 0);
+        gates[2 * n_h + h] = (real)(d_c * i * (1 - g * g));
+        gates[3 * n_h + h] = (real)(d_hidden[h] * squashed * o * (1 - o));
+        d_cell[h] = (real)(d_c * f);
+    }
+}
+
 static void forward_cell(const struct tensor *r, const struct tensor *x, const struct lstm *lstm,
                          struct shape s, int64_t t, int64_t b)
 {
@@ -77,15 +107,9 @@ static void forward_cell(const struct tensor *r, const struct tensor *x, const s
             a += (double)x_row[i] * reals(&lstm->input->value)[i * width + h];
         for (int64_t p = 0; r_before && p < s.n_p; p++)
             a += (double)r_before[p] * reals(&lstm->recurrent->value)[p * width + h];
-        const bool is_candidate = h / s.n_h == 2;
-        gates[h] =
-            (real)REF(activation_value)(a, is_candidate ? ACTIVATION_TANH : ACTIVATION_SIGMOID);
+        gates[h] = (real)a;
     }
-    const real *i = gates, *f = gates + s.n_h, *g = gates + 2 * s.n_h, *o = gates + 3 * s.n_h;
-    for (int64_t h = 0; h < s.n_h; h++) {
-        cell[h] = (real)((c_before ? (double)f[h] * c_before[h] : 0) + (double)i[h] * g[h]);
-        hidden[h] = (real)(o[h] * tanh(cell[h]));
-    }
+    forward_row(gates, cell, hidden, c_before, s.n_h);
     for (int64_t p = 0; lstm->projection && p < s.n_p; p++) {
         double sum = 0;
         for (int64_t h = 0; h < s.n_h; h++)
@@ -112,7 +136,7 @@ static void ref_lstm_forward(struct backend *backend, const struct tensor *r,
  * that of the step before. */
 static void backward_cell(struct tensor *d_r, const struct tensor *d_first_r,
                           const struct lstm *lstm, struct shape s, int64_t t, int64_t b,
-                          double *d_cell, double *d_hidden)
+                          real *d_cell, real *d_hidden)
 {
     const int64_t n = t * s.n_b + b, width = 4 * s.n_h, before = t + s.back;
     real *d_r_row = reals(d_r) + n * s.n_p, *gates = reals(&lstm->gates) + n * width;
@@ -128,20 +152,12 @@ static void backward_cell(struct tensor *d_r, const struct tensor *d_first_r,
         return;
     }
     for (int64_t h = 0; h < s.n_h; h++) {
-        d_hidden[h] = lstm->projection ? 0 : d_r_row[h];
+        double sum = lstm->projection ? 0 : d_r_row[h];
         for (int64_t p = 0; lstm->projection && p < s.n_p; p++)
-            d_hidden[h] += (double)d_r_row[p] * reals(&lstm->projection->value)[h * s.n_p + p];
+            sum += (double)d_r_row[p] * reals(&lstm->projection->value)[h * s.n_p + p];
+        d_hidden[h] = (real)sum;
     }
-    for (int64_t h = 0; h < s.n_h; h++) {
-        const double i = gates[h], f = gates[s.n_h + h], g = gates[2 * s.n_h + h];
-        const double o = gates[3 * s.n_h + h], squashed = tanh(cell[h]);
-        const double d_c = d_cell[h] + d_hidden[h] * o * (1 - squashed * squashed);
-        gates[h] = (real)(d_c * g * i * (1 - i));
-        gates[s.n_h + h] = (real)(c_before ? d_c * c_before[h] * f * (1 - f) : 0);
-        gates[2 * s.n_h + h] = (real)(d_c * i * (1 - g * g));
-        gates[3 * s.n_h + h] = (real)(d_hidden[h] * squashed * o * (1 - o));
-        d_cell[h] = d_c * f;
-    }
+    backward_row(gates, d_cell, cell, c_before, d_hidden, s.n_h);
     const bool is_first = before < 0 || before >= s.n_t;
     if (is_first ? !d_first_r : !is_active(lstm, before, b))
         return;
@@ -211,12 +227,12 @@ static void ref_lstm_backward(struct backend *backend, const struct tensor *d_x,
     CHECK(gradients->cell.rank == 0 || tensor_count(&gradients->cell) == s.n_b * s.n_h,
           "gradient of %lld cells", (long long)tensor_count(&gradients->cell));
     const struct tensor *cell = &gradients->cell;
-    double *d_cell = calloc((size_t)(s.n_b * s.n_h + s.n_h + 1), sizeof *d_cell);
+    real *d_cell = calloc((size_t)(s.n_b * s.n_h + s.n_h + 1), sizeof *d_cell);
     if (!d_cell) {
         backend_fail(backend, "no memory for the reference LSTM");
         return;
     }
-    double *d_hidden = d_cell + s.n_b * s.n_h;
+    real *d_hidden = d_cell + s.n_b * s.n_h;
     for (int64_t i = 0; i < tensor_count(cell); i++)
         d_cell[i] = reals(cell)[i];
     for (int64_t step = s.n_t - 1; step >= 0; step--)
@@ -225,7 +241,7 @@ static void ref_lstm_backward(struct backend *backend, const struct tensor *d_x,
                           lstm->reversed ? s.n_t - 1 - step : step, b, d_cell + b * s.n_h,
                           d_hidden);
     for (int64_t i = 0; i < tensor_count(cell); i++)
-        reals(cell)[i] = (real)d_cell[i];
+        reals(cell)[i] = d_cell[i];
     free(d_cell);
     if (gradients->input.rank)
         parameter_gradients(d_r, x, r, lstm, gradients, s);
@@ -233,8 +249,45 @@ static void ref_lstm_backward(struct backend *backend, const struct tensor *d_x,
         input_gradient(d_x, lstm, s);
 }
 
+static void check_cells(const struct tensor *gates, const struct tensor *cells,
+                        const struct tensor *before, const struct tensor *third)
+{
+    const int64_t n_h = tensor_columns(cells);
+    CHECK(tensor_columns(gates) == 4 * n_h && tensor_rows(gates) == tensor_rows(cells) &&
+              tensor_count(third) == tensor_count(cells) &&
+              (!before || tensor_count(before) == tensor_count(cells)),
+          "cells [%lld, %lld]", (long long)tensor_rows(cells), (long long)n_h);
+}
+
+static void ref_lstm_cell(struct backend *backend, const struct tensor *gates,
+                          const struct tensor *cells, const struct tensor *hidden,
+                          const struct tensor *before)
+{
+    (void)backend;
+    check_cells(gates, cells, before, hidden);
+    const int64_t n_h = tensor_columns(cells);
+    for (int64_t n = 0; n < tensor_rows(cells); n++)
+        forward_row(reals(gates) + n * 4 * n_h, reals(cells) + n * n_h, reals(hidden) + n * n_h,
+                    before ? reals(before) + n * n_h : NULL, n_h);
+}
+
+static void ref_lstm_cell_backward(struct backend *backend, const struct tensor *gates,
+                                   const struct tensor *d_cells, const struct tensor *cells,
+                                   const struct tensor *before, const struct tensor *d_hidden)
+{
+    (void)backend;
+    check_cells(gates, cells, before, d_hidden);
+    check_cells(gates, cells, before, d_cells);
+    const int64_t n_h = tensor_columns(cells);
+    for (int64_t n = 0; n < tensor_rows(cells); n++)
+        backward_row(reals(gates) + n * 4 * n_h, reals(d_cells) + n * n_h, reals(cells) + n * n_h,
+                     before ? reals(before) + n * n_h : NULL, reals(d_hidden) + n * n_h, n_h);
+}
+
 void REF(set_lstm)(struct backend_ops *ops)
 {
+    ops->lstm_cell = ref_lstm_cell;
+    ops->lstm_cell_backward = ref_lstm_cell_backward;
     ops->lstm_forward = ref_lstm_forward;
     ops->lstm_backward = ref_lstm_backward;
 }

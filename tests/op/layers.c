@@ -171,6 +171,62 @@ static void check_lstm_backward(struct checker *c)
     }
 }
 
+/* -- the cells alone: gates, cells, hidden, before; and gates, d_cells, cells, before, d_hidden -- */
+
+static void call_lstm_cell(struct backend *backend, struct tensor *t, struct weight *w,
+                           const struct trial *trial)
+{
+    (void)w, (void)trial;
+    backend->ops->lstm_cell(backend, &t[0], &t[1], &t[2], given(&t[3]));
+}
+
+static void call_lstm_cell_backward(struct backend *backend, struct tensor *t, struct weight *w,
+                                    const struct trial *trial)
+{
+    (void)w, (void)trial;
+    backend->ops->lstm_cell_backward(backend, &t[0], &t[1], &t[2], given(&t[3]), &t[4]);
+}
+
+static void try_lstm_cell(struct checker *c, int64_t rows, int64_t n_h, bool has_before)
+{
+    struct trial trial = trial_of(c, "lstm_cell", call_lstm_cell);
+    add_reals(c, &trial, "gates", USE_INOUT, 2, 2, rows, 4 * n_h, 0);
+    add_reals(c, &trial, "cells", USE_OUT, 1, 2, rows, n_h, 0);
+    add_reals(c, &trial, "hidden", USE_OUT, 1, 2, rows, n_h, 0);
+    add_reals(c, &trial, "before", USE_IN, 1, 2, has_before ? rows : -1, n_h, 0);
+    check_trial(c, &trial);
+}
+
+/* The gates are numbers in 0..1, as the forward pass leaves them; the candidates up to 1 too. */
+static void try_lstm_cell_backward(struct checker *c, int64_t rows, int64_t n_h, bool has_before)
+{
+    struct trial trial = trial_of(c, "lstm_cell_backward", call_lstm_cell_backward);
+    double *gates = add_reals(c, &trial, "gates", USE_INOUT, 1, 2, rows, 4 * n_h, 0);
+    for (int64_t i = 0; i < rows * 4 * n_h; i++)
+        gates[i] = (double)draw_below(c, 256) / 256;
+    add_reals(c, &trial, "d_cells", USE_INOUT, 1, 2, rows, n_h, 0);
+    add_reals(c, &trial, "cells", USE_IN, 1, 2, rows, n_h, 0);
+    add_reals(c, &trial, "before", USE_IN, 1, 2, has_before ? rows : -1, n_h, 0);
+    add_reals(c, &trial, "d_hidden", USE_IN, 1, 2, rows, n_h, 0);
+    check_trial(c, &trial);
+}
+
+static void check_lstm_cell(struct checker *c)
+{
+    for (int i = 0; i < N_ROW_COUNTS; i++)
+        for (int has_before = 0; has_before < 2; has_before++)
+            try_lstm_cell(c, c->is_bench ? 640 : row_counts[i], c->is_bench ? 512 : 1 + 7 * i,
+                          has_before);
+}
+
+static void check_lstm_cell_backward(struct checker *c)
+{
+    for (int i = 0; i < N_ROW_COUNTS; i++)
+        for (int has_before = 0; has_before < 2; has_before++)
+            try_lstm_cell_backward(c, c->is_bench ? 640 : row_counts[i],
+                                   c->is_bench ? 512 : 1 + 7 * i, has_before);
+}
+
 /* -- attention -- */
 
 static void call_attention(struct backend *backend, struct tensor *t, struct weight *w,
@@ -330,6 +386,8 @@ static void check_softmax_backward(struct checker *c)
 const struct op_check layer_checks[] = {
     OP(lstm_forward, check_lstm_forward),
     OP(lstm_backward, check_lstm_backward),
+    OP(lstm_cell, check_lstm_cell),
+    OP(lstm_cell_backward, check_lstm_cell_backward),
     OP(attention_softmax, check_attention),
     OP(attention_softmax_backward, check_attention_backward),
     OP(cross_entropy, check_cross_entropy),
