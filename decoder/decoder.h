@@ -85,7 +85,8 @@ struct decoder_state {
     struct tensor c[DECODER_MAX_LAYERS]; /* [max_rows, H] */
     struct tensor next_r[DECODER_MAX_LAYERS];
     struct tensor next_c[DECODER_MAX_LAYERS];
-    struct tensor index; /* [max(max_rows, S*B)] i32: rows to gather */
+    struct recurrent_state moe[DECODER_MAX_LAYERS]; /* only of LSTM experts; see moe/recurrent.h */
+    struct tensor index;                            /* [max(max_rows, S*B)] i32: rows to gather */
 };
 
 /* Begins with one hypothesis a sentence (W = 1) and room for max_beam. Takes what it needs from the

@@ -35,6 +35,8 @@ void decoder_start(const struct decoder *decoder, const struct pass *pass,
         state->next_c[l] = tensor_like(pass->arena, &state->c[l]);
         backend->ops->fill(backend, &state->r[l], 0);
         backend->ops->fill(backend, &state->c[l], 0);
+        if (decoder->config.has_moe_after[l])
+            moe_start(&decoder->layers[l].moe, pass, &state->moe[l], state->max_rows);
     }
 }
 
@@ -61,15 +63,13 @@ static void step_layer(const struct decoder *decoder, const struct pass *pass,
     swap(&state->c[l], &state->next_c[l]);
 }
 
-static void step_moe(const struct decoder *decoder, const struct pass *pass, int64_t l,
-                     struct tensor *x)
+static void step_moe(const struct decoder *decoder, const struct pass *pass,
+                     struct decoder_state *state, int64_t l, struct tensor *x)
 {
     if (!decoder->config.has_moe_after[l])
         return;
-    const struct sequence all = {0};
-    struct moe_record record;
     const struct tensor y = tensor_like(pass->arena, x);
-    moe_forward(&decoder->layers[l].moe, pass, &record, &y, x, &all, 0);
+    moe_step(&decoder->layers[l].moe, pass, &state->moe[l], &y, x);
     *x = y;
 }
 
@@ -94,11 +94,11 @@ void decoder_step(const struct decoder *decoder, const struct pass *pass,
     attention_forward(&decoder->attention, pass, &attention, &state->source, &x_beams,
                       &context_beams);
     *attention_weights = attention.weights;
-    step_moe(decoder, pass, 0, &x);
+    step_moe(decoder, pass, state, 0, &x);
     for (int64_t l = 1; l < decoder->config.n_layers; l++) {
         const struct tensor joined = decoder_join(pass, &x, &context);
         step_layer(decoder, pass, state, l, &x, &joined);
-        step_moe(decoder, pass, l, &x);
+        step_moe(decoder, pass, state, l, &x);
     }
     const struct tensor joined = decoder_join(pass, &x, &context);
     const struct tensor readout = pass_2d(pass, n_rows, dim);
@@ -128,6 +128,8 @@ void decoder_reorder(const struct decoder *decoder, const struct pass *pass,
     for (int64_t l = 0; l < decoder->config.n_layers; l++) {
         gather(pass, state, &state->next_r[l], &state->r[l], n_rows);
         gather(pass, state, &state->next_c[l], &state->c[l], n_rows);
+        if (decoder->config.has_moe_after[l])
+            moe_reorder(&decoder->layers[l].moe, &state->moe[l], parents, n_rows);
     }
     state->n_beam = n_beam;
 }

@@ -97,8 +97,8 @@ static double start_value(const struct param *param, uint64_t seed, uint32_t str
     if (param->start == PARAM_CONSTANT)
         return param->bound;
     if (param->start == PARAM_FORGET_GATE) {
-        const int64_t n_cells = tensor_count(&param->weight.value) / 4;
-        return i / n_cells == 1 ? 1 : 0;
+        const int64_t width = tensor_columns(&param->weight.value);
+        return i % width / (width / 4) == 1 ? 1 : 0;
     }
     const struct random_key key = {.seed = seed, .step = UINT32_MAX, .stream = stream};
     const struct random_words words =

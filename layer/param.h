@@ -12,7 +12,7 @@
 enum param_start {
     PARAM_ZERO,
     PARAM_UNIFORM,     /* in -bound .. bound */
-    PARAM_FORGET_GATE, /* an LSTM's bias [4H]: 1 for the forget gates, 0 elsewhere */
+    PARAM_FORGET_GATE, /* LSTMs' biases [.., 4H]: 1 for the forget gates, 0 elsewhere */
     PARAM_NORMAL,      /* standard deviation `bound` */
     PARAM_CONSTANT     /* `bound` everywhere */
 };

@@ -17,10 +17,10 @@ enum { EXPERTS_MAX_PATCHES = 64 };
 enum expert_kind { EXPERT_RELU, EXPERT_LINEAR, EXPERT_CUBIC, EXPERT_LSTM };
 
 struct expert_config {
-    enum expert_kind kind;
-    int64_t hidden;     /* F */
-    int64_t n_patches;  /* P, 1..EXPERTS_MAX_PATCHES, divides the input */
-    bool is_recomputed; /* hidden units are computed again in the backward pass, not kept */
+    enum expert_kind kind; /* EXPERT_LSTM is not among these: moe/recurrent.h */
+    int64_t hidden;        /* F; of EXPERT_LSTM H */
+    int64_t n_patches;     /* P, 1..EXPERTS_MAX_PATCHES, divides the input */
+    bool is_recomputed;    /* hidden units are computed again in the backward pass, not kept */
 };
 
 struct experts {

@@ -20,7 +20,16 @@ void moe_init(struct moe *moe, struct param_list *params, const char *name, int6
         moe->n_experts *= config->gate[l].n_experts;
     }
     snprintf(prefix, sizeof prefix, "%s.expert", name);
-    experts_init(&moe->experts, params, prefix, moe->n_experts, dim, dim, &config->expert);
+    if (moe_is_recurrent(moe))
+        recurrent_init(&moe->recurrent, params, prefix, moe->n_experts, dim, config->expert.hidden,
+                       config->expert.is_recomputed);
+    else
+        experts_init(&moe->experts, params, prefix, moe->n_experts, dim, dim, &config->expert);
+}
+
+bool moe_is_recurrent(const struct moe *moe)
+{
+    return moe->config.expert.kind == EXPERT_LSTM;
 }
 
 /* -- choosing -- */
@@ -124,28 +133,66 @@ static void combine(const struct pass *pass, const struct tensor *y, const struc
                                 tensor_or_null(&gating->starts));
 }
 
+/* What is known about the tokens beside their numbers. */
+struct origin {
+    const struct tensor *names;    /* [N] i32 for random numbers, or NULL */
+    const struct tensor *rows;     /* [N] i32 positions t*B + b; NULL: their index */
+    int64_t n_sentences;           /* B */
+    struct recurrent_state *state; /* in a step of the decoder, of LSTM experts; else NULL */
+};
+
+/* The token behind each of the last level's places [C]. */
+static struct tensor tokens_of(const struct pass *pass, const struct moe_record *record,
+                               int64_t last)
+{
+    const struct moe_level *level = record->level;
+    return last == 0 ? level[0].rows : gather_numbers(pass, &level[0].rows, &level[1].rows);
+}
+
+static void run_experts(const struct moe *moe, const struct pass *pass, struct moe_record *record,
+                        const struct origin *origin)
+{
+    const int64_t last = moe->config.n_levels - 1;
+    const struct moe_level *level = &record->level[last];
+    if (!moe_is_recurrent(moe)) {
+        experts_forward(&moe->experts, pass, &record->experts, &level->outputs, &level->inputs,
+                        &level->offsets);
+        return;
+    }
+    struct recurrent_rows rows = {.offsets = level->offsets,
+                                  .tokens = tokens_of(pass, record, last),
+                                  .n_sentences = origin->n_sentences};
+    if (origin->rows)
+        rows.positions = *origin->rows;
+    if (origin->state)
+        recurrent_step(&moe->recurrent, pass, origin->state, &level->outputs, &level->inputs,
+                       &rows);
+    else
+        recurrent_forward(&moe->recurrent, pass, &record->recurrent, &level->outputs,
+                          &level->inputs, &rows);
+}
+
 /* y [N, D] = x + dropout(act(mixture(x))) of real tokens x [N, D]. */
 static void mix_tokens(const struct moe *moe, const struct pass *pass, struct moe_record *record,
-                       const struct tensor *y, const struct tensor *x, const struct tensor *names,
+                       const struct tensor *y, const struct tensor *x, const struct origin *origin,
                        double balance_scale)
 {
     struct backend *backend = pass->backend;
     const bool has_groups = moe->config.n_levels > 1;
-    struct moe_level *level = record->level, *last = &level[has_groups];
-    choose(moe, pass, record, 0, x, names, balance_scale);
+    struct moe_level *level = record->level;
+    choose(moe, pass, record, 0, x, origin->names, balance_scale);
     if (has_groups)
-        choose_in_groups(moe, pass, record, names, balance_scale);
+        choose_in_groups(moe, pass, record, origin->names, balance_scale);
     if (pass->is_training)
         balance(moe, pass, record, balance_scale);
-    experts_forward(&moe->experts, pass, &record->experts, &last->outputs, &last->inputs,
-                    &last->offsets);
+    run_experts(moe, pass, record, origin);
     if (has_groups)
         combine(pass, &level[0].outputs, &level[1]);
     record->mixture = pass_2d(pass, x->dim[0], x->dim[1]);
     combine(pass, &record->mixture, &level[0]);
     if (moe->config.has_sigmoid)
         backend->ops->activate(backend, &record->mixture, &record->mixture, ACTIVATION_SIGMOID);
-    pass_dropout(pass, moe->stream, y, &record->mixture, x, names);
+    pass_dropout(pass, moe->stream, y, &record->mixture, x, origin->names);
 }
 
 void moe_forward(const struct moe *moe, const struct pass *pass, struct moe_record *record,
@@ -154,20 +201,44 @@ void moe_forward(const struct moe *moe, const struct pass *pass, struct moe_reco
 {
     struct backend *backend = pass->backend;
     const int64_t dim = tensor_columns(x);
+    struct origin origin = {.names = tensor_or_null(&sequence->names),
+                            .n_sentences = x->rank == 3 ? x->dim[1] : x->dim[0]};
     *record = (struct moe_record){0};
     if (sequence->rows.rank == 0) {
         const struct tensor flat = tensor_as_2d(y, tensor_rows(y), dim);
         record->x = tensor_as_2d(x, tensor_rows(x), dim);
-        mix_tokens(moe, pass, record, &flat, &record->x, tensor_or_null(&sequence->names),
-                   balance_scale);
+        mix_tokens(moe, pass, record, &flat, &record->x, &origin, balance_scale);
         return;
     }
+    origin.names = tensor_or_null(&sequence->row_names);
+    origin.rows = &sequence->rows;
     record->x = pass_2d(pass, sequence->rows.dim[0], dim);
     backend->ops->gather_rows(backend, &record->x, x, &sequence->rows, 1);
     const struct tensor real = tensor_like(pass->arena, &record->x);
-    mix_tokens(moe, pass, record, &real, &record->x, tensor_or_null(&sequence->row_names),
-               balance_scale);
+    mix_tokens(moe, pass, record, &real, &record->x, &origin, balance_scale);
     backend->ops->scatter_rows(backend, y, &real, &sequence->rows);
+}
+
+void moe_start(const struct moe *moe, const struct pass *pass, struct recurrent_state *state,
+               int64_t max_rows)
+{
+    if (moe_is_recurrent(moe))
+        recurrent_start(&moe->recurrent, pass, state, max_rows);
+}
+
+void moe_step(const struct moe *moe, const struct pass *pass, struct recurrent_state *state,
+              const struct tensor *y, const struct tensor *x)
+{
+    struct moe_record record = {.x = *x};
+    const struct origin origin = {.n_sentences = x->dim[0], .state = state};
+    mix_tokens(moe, pass, &record, y, x, &origin, 0);
+}
+
+void moe_reorder(const struct moe *moe, struct recurrent_state *state, const int32_t *parents,
+                 int64_t n_rows)
+{
+    if (moe_is_recurrent(moe))
+        recurrent_reorder(state, parents, n_rows);
 }
 
 /* -- backward -- */
@@ -252,7 +323,10 @@ static void mix_tokens_backward(const struct moe *moe, const struct pass *pass,
     importance_backward(pass, record, last, d);
     load_backward(pass, record, last, d_load);
     struct tensor d_inputs = tensor_like(pass->arena, &level[last].inputs);
-    experts_backward(&moe->experts, pass, &d_inputs, &record->experts, &d[last].outputs);
+    if (moe_is_recurrent(moe))
+        recurrent_backward(&moe->recurrent, pass, &d_inputs, &record->recurrent, &d[last].outputs);
+    else
+        experts_backward(&moe->experts, pass, &d_inputs, &record->experts, &d[last].outputs);
     for (int64_t l = last; l >= 0; l--) {
         const struct tensor d_tokens = l > 0 ? tensor_like(pass->arena, &level[0].inputs) : *d_x;
         gather_backward(pass, &d_tokens, &level[l], &d_inputs);
@@ -291,13 +365,12 @@ void moe_choices(const struct moe *moe, const struct pass *pass, const struct mo
                  struct tensor *tokens, struct tensor *weights)
 {
     const struct moe_level *level = record->level;
-    *tokens = level[0].rows;
+    *tokens = tokens_of(pass, record, moe->config.n_levels - 1);
     *weights = sorted_weights(pass, &level[0]);
     if (moe->config.n_levels == 1)
         return;
     const int64_t n_choices = tensor_count(&level[1].rows);
     const struct tensor of_groups = gather_numbers(pass, weights, &level[1].rows);
-    *tokens = gather_numbers(pass, tokens, &level[1].rows);
     *weights = sorted_weights(pass, &level[1]);
     const struct tensor row = tensor_as_2d(weights, 1, n_choices);
     pass->backend->ops->scale_columns(pass->backend, &row, &row, &of_groups);

@@ -11,6 +11,7 @@
 #include "layer/sequence.h"
 #include "moe/experts.h"
 #include "moe/gate.h"
+#include "moe/recurrent.h"
 
 enum { MOE_MAX_LEVELS = 2 };
 
@@ -27,8 +28,9 @@ struct moe {
     struct moe_config config;
     int64_t n_experts; /* of all groups */
     struct gate gate[MOE_MAX_LEVELS];
-    struct experts experts;
-    uint32_t stream; /* of the dropout's random numbers */
+    struct experts experts;     /* all kinds but EXPERT_LSTM */
+    struct recurrent recurrent; /* EXPERT_LSTM */
+    uint32_t stream;            /* of the dropout's random numbers */
 };
 
 /* One level's choices, sorted by expert: C of them. */
@@ -44,7 +46,8 @@ struct moe_level {
 struct moe_record {
     struct tensor x; /* [N, D] the real tokens */
     struct moe_level level[MOE_MAX_LEVELS];
-    struct experts_record experts;
+    struct experts_record experts; /* or the next, as the kind is */
+    struct recurrent_record recurrent;
     struct tensor mixture; /* [N, D] after the sigmoid */
     /* In training only: */
     struct tensor importance;                 /* [n_experts] eqs. 6, 13 */
@@ -60,15 +63,35 @@ struct moe_record {
 void moe_init(struct moe *moe, struct param_list *params, const char *name, int64_t dim,
               const struct moe_config *config, uint32_t stream);
 
+/* Whether the experts are LSTMs, which keep a state from token to token of a sentence. */
+bool moe_is_recurrent(const struct moe *moe);
+
 /* y [T, B, D] = x + dropout(act(mixture(x))) at the real positions of the sequence, 0 elsewhere:
- * padding is never routed. balance_scale multiplies the balance losses and so their gradients. */
+ * padding is never routed. x [N, D] stands for [1, N, D]. balance_scale multiplies the balance losses and so their gradients. */
 void moe_forward(const struct moe *moe, const struct pass *pass, struct moe_record *record,
                  const struct tensor *y, const struct tensor *x, const struct sequence *sequence,
                  double balance_scale);
 
-/* d [T, B, D] inout: d_y becomes d_x; the parameters' gradients accumulate. */
+/* d [T, B, D] inout: d_y becomes d_x; the parameters' gradients accumulate; the record is used up.
+ */
 void moe_backward(const struct moe *moe, const struct pass *pass, const struct moe_record *record,
                   const struct tensor *d, const struct sequence *sequence);
+
+/* -- step by step: one token each of N hypotheses; state is used by LSTM experts alone -- */
+
+/* Zero states, with room for max_rows hypotheses, from the pass's arena. */
+void moe_start(const struct moe *moe, const struct pass *pass, struct recurrent_state *state,
+               int64_t max_rows);
+
+/* y [N, D] of x [N, D] as moe_forward(), going on from the state. */
+void moe_step(const struct moe *moe, const struct pass *pass, struct recurrent_state *state,
+              const struct tensor *y, const struct tensor *x);
+
+/* Hypothesis i becomes the former parents[i] (host memory), for n_rows of them. */
+void moe_reorder(const struct moe *moe, struct recurrent_state *state, const int32_t *parents,
+                 int64_t n_rows);
+
+/* -- what was chosen -- */
 
 /* What was chosen, sorted by expert as moe_offsets() says: fresh tensors tokens [C] i32, rows of
  * record->x, and weights [C], over both levels. */
