@@ -20,6 +20,8 @@ enum { MAX_TOKENS = 64, MAX_FOUND = 2000, MAX_WORDS = 64 };
 
 /* -- the model -- */
 
+static enum expert_kind experts; /* of its mixture */
+
 struct bench {
     struct fixture fixture;
     struct embedding embedding;
@@ -44,7 +46,7 @@ static void open_bench(struct bench *bench, const char *backend, int64_t dim, in
         .has_moe_after = {true},
         .moe = {.n_levels = 1,
                 .gate = {{.kind = GATE_NOISY_TOP_K, .n_experts = 5, .top_k = 2, .noise = 1}},
-                .expert = {.kind = EXPERT_RELU, .hidden = dim + 2, .n_patches = 1}}};
+                .expert = {.kind = experts, .hidden = dim + 2, .n_patches = 1}}};
     bench->embedding.scale = 2;
     bench->embedding.table = param_add(
         &fixture->params, (struct param_spec){.rank = 2, .dim = {n_words, dim}}, "embedding");
@@ -574,5 +576,9 @@ int main(void)
         cmocka_unit_test(test_memory),     cmocka_unit_test(test_empty_batch),
         cmocka_unit_test(test_not_finite),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    experts = EXPERT_RELU;
+    int n_failed = cmocka_run_group_tests_name("ReLU experts", tests, NULL, NULL);
+    experts = EXPERT_LSTM;
+    n_failed += cmocka_run_group_tests_name("LSTM experts", tests, NULL, NULL);
+    return n_failed;
 }

@@ -13,6 +13,7 @@
 #include "tests/translator.h"
 
 static const char *backend;
+static enum expert_kind experts; /* of the model's mixtures */
 
 enum { V = 11, D = 4, MAX_STEPS = 16 };
 
@@ -24,7 +25,8 @@ struct decoder_test {
 
 static void open_decoder(struct decoder_test *test)
 {
-    const struct translator_config config = translator_config_small();
+    struct translator_config config = translator_config_small();
+    config.decoder.moe.expert.kind = experts;
     fixture_open(&test->fixture, backend);
     translator_init(&test->translator, &test->fixture, &config);
     fixture_start(&test->fixture, 0.8);
@@ -278,5 +280,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_search_early),
         cmocka_unit_test(test_source_is_untouched),
     };
-    return cmocka_run_group_tests_name(backend, tests, NULL, NULL);
+    experts = EXPERT_RELU;
+    int n_failed = cmocka_run_group_tests_name(backend, tests, NULL, NULL);
+    experts = EXPERT_LSTM;
+    n_failed += cmocka_run_group_tests_name("LSTM experts", tests, NULL, NULL);
+    return n_failed;
 }

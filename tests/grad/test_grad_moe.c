@@ -165,12 +165,28 @@ static void test_options(void **state)
     check_moe(&config, ragged, 0.3);
 }
 
+/* LSTM experts over longer sequences, with dropout, and with their states computed again. */
+static void test_recurrent(void **state)
+{
+    (void)state;
+    for (int is_recomputed = 0; is_recomputed < 2; is_recomputed++)
+        for (int64_t k = 1; k <= 2; k++) {
+            struct moe_config config = layer_of(EXPERT_LSTM);
+            config.expert.is_recomputed = is_recomputed;
+            config.has_sigmoid = k == 2;
+            config.gate[0] = gate_of(GATE_NOISY_TOP_K, 2, k);
+            check_moe(&config, NULL, 0);
+            check_moe(&config, ragged, 0.3);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_experts),
         cmocka_unit_test(test_combinations),
         cmocka_unit_test(test_options),
+        cmocka_unit_test(test_recurrent),
     };
     return cmocka_run_group_tests_name("grad_moe", tests, NULL, NULL);
 }
