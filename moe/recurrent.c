@@ -12,7 +12,8 @@ static struct param *add_matrices(struct param_list *params, const char *prefix,
                                          .dim = {n_experts, in, out},
                                          .start = PARAM_UNIFORM,
                                          .bound = bound,
-                                         .forms = PACK_PLAIN},
+                                         .forms = PACK_PLAIN,
+                                         .is_expert = true},
                      "%s.%s", prefix, name);
 }
 
@@ -28,7 +29,8 @@ void recurrent_init(struct recurrent *recurrent, struct param_list *params, cons
         add_matrices(params, prefix, "projection", n_experts, hidden, dim, 1.5 * bound);
     recurrent->bias = param_add(
         params,
-        (struct param_spec){.rank = 2, .dim = {n_experts, width}, .start = PARAM_FORGET_GATE},
+        (struct param_spec){
+            .rank = 2, .dim = {n_experts, width}, .start = PARAM_FORGET_GATE, .is_expert = true},
         "%s.bias", prefix);
 }
 

@@ -148,6 +148,16 @@ def test_longer(bench):
     expect_same_files(wanted, models(bench, "run"), "made longer")
 
 
+def test_lstm_experts(bench):
+    """Experts with a state, in the encoder and the decoder, validated with a beam."""
+    make_run(bench, steps=40)
+    settings = ("model.moe.expert.type=lstm", "train.optimizer.experts=factored", "valid.every=20")
+    wanted, _ = unbroken(bench, *settings)
+    bench.train("run", "train.steps=20", *settings)
+    bench.train("run", *settings)
+    expect_same_files(wanted, models(bench, "run"), "with LSTM experts")
+
+
 def test_same_seed(bench):
     make_run(bench, steps=30)
     bench.train("one")
@@ -160,4 +170,4 @@ def test_same_seed(bench):
 
 if __name__ == "__main__":
     main([test_killed, test_stopped, test_saved_on_demand, test_factored, test_finished,
-          test_longer, test_same_seed])
+          test_longer, test_lstm_experts, test_same_seed])
