@@ -67,7 +67,8 @@ void moe_init(struct moe *moe, struct param_list *params, const char *name, int6
 bool moe_is_recurrent(const struct moe *moe);
 
 /* y [T, B, D] = x + dropout(act(mixture(x))) at the real positions of the sequence, 0 elsewhere:
- * padding is never routed. x [N, D] stands for [1, N, D]. balance_scale multiplies the balance losses and so their gradients. */
+ * padding is never routed. x [N, D] stands for [1, N, D]. balance_scale multiplies the balance
+ * losses and so their gradients. */
 void moe_forward(const struct moe *moe, const struct pass *pass, struct moe_record *record,
                  const struct tensor *y, const struct tensor *x, const struct sequence *sequence,
                  double balance_scale);

@@ -1,5 +1,5 @@
-/* E LSTM experts, each with a state of its own for every sentence: the recurrent mixture that
- * Shazeer et al. 2017 leave open (section 3.1).
+/* E LSTM experts, each with a state of its own for every sentence: an answer to what Shazeer et al.
+ * 2017 (section 3.1) leave open, a recurrent mixture of experts.
  *
  * The tokens of sentence b that are routed to expert e, in the order of time t1 < t2 < .., are the
  * input of one LSTM with projection (struct lstm in backend/backend.h):
@@ -29,7 +29,7 @@ struct recurrent_rows {
     int64_t n_sentences;     /* B */
 };
 
-/* The order in which rows are run: by step, in it by expert. Row number m then stands at a place. */
+/* The order in which rows are run, their places: by step, and in a step by expert. */
 struct recurrent_schedule {
     int64_t n_steps;       /* tokens of the longest sequence */
     int32_t *first;        /* [n_steps+1] on the host: where each step's places start */

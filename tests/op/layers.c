@@ -171,7 +171,7 @@ static void check_lstm_backward(struct checker *c)
     }
 }
 
-/* -- the cells alone: gates, cells, hidden, before; and gates, d_cells, cells, before, d_hidden -- */
+/* -- the cells: gates, cells, hidden, before; and gates, d_cells, cells, before, d_hidden -- */
 
 static void call_lstm_cell(struct backend *backend, struct tensor *t, struct weight *w,
                            const struct trial *trial)
