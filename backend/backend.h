@@ -50,7 +50,7 @@ void backend_fail(struct backend *backend, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* A matrix [in, out], or E of them [E, in, out], that is read far more often than it changes.
- * Backends keep copies in their own order; whoever writes `value` calls weight_pack() before the
+ * Backends may keep copies in their own order; whoever writes `value` calls weight_pack() before the
  * next operation that reads it. */
 struct weight {
     struct tensor value; /* [in, out] or [E, in, out] real, borrowed */

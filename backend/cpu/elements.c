@@ -1,12 +1,14 @@
 /* Work on single numbers: activations, scaling, dropout. */
+#include "backend/cpu/elements.h"
+
 #include <math.h>
 
 #include "backend/cpu/context.h"
 #include "backend/cpu/normal.h"
 #include "backend/cpu/vector.h"
 
-KERNEL static void activate_run(float *y, const float *x, int64_t first, int64_t last,
-                                enum activation activation)
+KERNEL void elements_activate(float *y, const float *x, int64_t first, int64_t last,
+                              enum activation activation)
 {
     if (activation == ACTIVATION_RELU)
 #pragma omp simd
@@ -40,8 +42,8 @@ static void cpu_activate(struct backend *backend, const struct tensor *y, const 
     const int n_parts = context_parts(backend, count);
 #pragma omp parallel for num_threads(n_parts) schedule(static)
     for (int part = 0; part < n_parts; part++)
-        activate_run(floats(y), floats(x), part_start(count, part, n_parts),
-                     part_start(count, part + 1, n_parts), activation);
+        elements_activate(floats(y), floats(x), part_start(count, part, n_parts),
+                          part_start(count, part + 1, n_parts), activation);
 }
 
 KERNEL static void activate_backward_run(float *d_x, const float *y, const float *d_y,

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 
 #include "backend/cpu/context.h"
+#include "backend/cpu/plain.h"
 
-/* Packed forms of a weight: each has a layout, and its matrices one after the other. */
+/* Packed forms of a weight: each has a layout, and its matrices one after the other. A weight that
+ * is used as it lies has neither. */
 struct packed {
     struct form {
         struct gemm_layout *layout; /* owned; NULL: form not used */
@@ -53,6 +55,9 @@ static void cpu_weight_pack(struct backend *backend, struct weight *weight, int 
     for (int transposed = 0; transposed < 2; transposed++) {
         struct form *form = &packed->form[transposed];
         if (!(forms & (transposed ? PACK_TRANSPOSED : PACK_PLAIN)))
+            continue;
+        weight->is_packed[transposed] = plain_is_better(w);
+        if (weight->is_packed[transposed])
             continue;
         if (!form->layout &&
             !form_init(backend, form, count, transposed ? out : in, transposed ? in : out))
@@ -130,7 +135,10 @@ static void cpu_grouped_linear(struct backend *backend, const struct tensor *y,
     CHECK(!bias || tensor_count(bias) == n_groups * tensor_columns(y), "bias of %lld numbers",
           (long long)tensor_count(bias));
     const struct gemm_end end = {bias ? floats(bias) : NULL, activation, false};
-    gemm_groups(backend, form->layout, form->data, floats(y), floats(x), start, n_groups, end);
+    if (!form->layout)
+        plain_groups(backend, &weight->value, transposed, floats(y), floats(x), start, end);
+    else
+        gemm_groups(backend, form->layout, form->data, floats(y), floats(x), start, n_groups, end);
 }
 
 /* -- gradients -- */
@@ -198,8 +206,11 @@ static void cpu_grouped_linear_gradient(struct backend *backend, const struct te
     const int32_t *start = ints(offsets);
     CHECK(tensor_count(offsets) == n_groups + 1 && start[n_groups] == tensor_rows(x),
           "%lld offsets for %lld groups", (long long)tensor_count(offsets), (long long)n_groups);
-    gemm_gradient_groups(backend, floats(d_weight), floats(x), floats(d_y), start, n_groups, in,
-                         out);
+    if (plain_is_better(d_weight))
+        plain_gradient_groups(backend, d_weight, floats(x), floats(d_y), start);
+    else
+        gemm_gradient_groups(backend, floats(d_weight), floats(x), floats(d_y), start, n_groups, in,
+                             out);
     if (!d_bias)
         return;
     float *sum = floats(d_bias);

@@ -1,6 +1,8 @@
 /* Linear layers, their gradients, and batched products. */
 #include "tests/op/op.h"
 
+enum { MANY = 300 }; /* groups */
+
 /* -- linear: y, x, w, bias -- */
 
 static void call_linear(struct backend *backend, struct tensor *t, struct weight *w,
@@ -96,6 +98,15 @@ static void check_grouped_linear(struct checker *c)
         try_grouped_linear(c, row_counts[i], 3, 64, 32, true, false, ACTIVATION_NONE);
     }
     try_grouped_linear(c, 40, 64, 16, 16, false, true, ACTIVATION_SIGMOID);
+    /* So many that a backend may choose another way. */
+    for (int transposed = 0; transposed < 2; transposed++) {
+        for (int i = 0; i < N_ROW_COUNTS; i++)
+            try_grouped_linear(c, row_counts[i], MANY, 37, 65, transposed, i % 2,
+                               (enum activation)(i % 4));
+        try_grouped_linear(c, 1000, MANY, 7, 515, transposed, true, ACTIVATION_NONE);
+        try_grouped_linear(c, 300, MANY, 515, 7, transposed, true, ACTIVATION_TANH);
+        try_grouped_linear(c, 300, MANY, 48, 32, transposed, false, ACTIVATION_NONE);
+    }
     try_grouped_linear(c, 300, 1, 33, 17, false, true, ACTIVATION_TANH);
 }
 
@@ -169,6 +180,10 @@ static void check_grouped_gradient(struct checker *c)
     for (int i = 0; i < N_ROW_COUNTS; i++)
         try_grouped_gradient(c, row_counts[i], 5, 37, 65, i % 2);
     try_grouped_gradient(c, 40, 64, 16, 16, true);
+    for (int i = 0; i < N_ROW_COUNTS; i++)
+        try_grouped_gradient(c, row_counts[i], MANY, 37, 65, i % 2);
+    try_grouped_gradient(c, 1000, MANY, 130, 7, true);
+    try_grouped_gradient(c, 300, MANY, 7, 515, false);
     try_grouped_gradient(c, 700, 1, 33, 17, true);
 }
 
