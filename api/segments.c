@@ -56,12 +56,16 @@ static enum status add_segment(struct segments *segments, const struct subword *
         segments->capacity = capacity;
     }
     const size_t start = segments->ids.size;
-    enum status status = ids_append(&segments->ids, ids, n);
+    enum status status = STATUS_OK;
+    if (segments->prefix >= 0)
+        status = ids_push(&segments->ids, segments->prefix);
+    if (status >= 0)
+        status = ids_append(&segments->ids, ids, n);
     if (status >= 0)
         status = ids_push(&segments->ids, subword_eos_id(subword));
     if (status >= 0)
         segments->items[segments->count++] =
-            (struct segment){.line = line, .start = start, .length = n + 1};
+            (struct segment){.line = line, .start = start, .length = segments->ids.size - start};
     return status;
 }
 

@@ -9,14 +9,15 @@
 struct segment {
     size_t line;   /* index of its line */
     size_t start;  /* of its ids in segments.ids */
-    size_t length; /* ids, eos included */
+    size_t length; /* ids, prefix and eos included */
 };
 
 struct segments {
-    struct ids ids;        /* of all segments, one after another, each with its eos */
+    struct ids ids;        /* of all segments, one after another, each with prefix and eos */
     struct segment *items; /* owned [count], in the order of lines */
     size_t count, capacity;
     struct ids scratch;
+    int32_t prefix; /* that each segment begins with, -1: none; the caller's to set */
 };
 
 /* Appends the segments of a line, each of at most max_len pieces: none for a line without a piece,

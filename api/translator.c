@@ -10,6 +10,7 @@
 #include "api/segments.h"
 #include "base/parallel.h"
 #include "beam/beam.h"
+#include "model/languages.h"
 
 /* One translation of one segment. */
 struct output_text {
@@ -117,17 +118,22 @@ enum status translator_open(struct translator **translator, struct model *model,
         status_hint("'mixt score -m MODEL TEXT' tells how probable it finds a text");
         return STATUS_CONFIG;
     }
+    int32_t prefix;
+    enum status status =
+        languages_piece(&model->config.data.languages, model->subword, options->language, &prefix);
+    if (status < 0)
+        return status;
     struct translator *new = calloc(1, sizeof *new);
     if (!new)
         return status_set(STATUS_MEMORY, "no memory to translate");
     const int64_t n_workers = options->threads > 0 ? options->threads : parallel_usable_cores();
     new->model = model;
     new->options = *options;
+    new->segments.prefix = prefix;
     new->beam = beam_config_of(options, model->subword);
     new->workers = calloc((size_t)n_workers, sizeof *new->workers);
-    enum status status = new->workers ? STATUS_OK
-                                      : status_set(STATUS_MEMORY, "no memory for %lld workers",
-                                                   (long long)n_workers);
+    if (!new->workers)
+        status = status_set(STATUS_MEMORY, "no memory for %lld workers", (long long)n_workers);
     while (status >= 0 && new->n_workers < n_workers)
         status = open_worker(&new->workers[new->n_workers++], new);
     if (status < 0) {

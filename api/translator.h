@@ -11,6 +11,7 @@
 #include "model/model.h"
 
 struct translator_options {
+    const char *language; /* of data.languages, borrowed while opening; NULL: the only one */
     int64_t beam;         /* W, 1..64 */
     int64_t n_best;       /* translations a line, 1..beam */
     double alpha;         /* length normalisation */
@@ -45,7 +46,8 @@ struct translator;
 /* Options fitting a model's configuration, all cores. */
 struct translator_options translator_defaults(const struct config *config);
 
-/* Starts for a model, borrowed, that nobody changes meanwhile. STATUS_CONFIG for a language model.
+/* Starts for a model, borrowed, that nobody changes meanwhile. STATUS_CONFIG for a language model,
+ * and for a language that is missing, unknown or not to be chosen (model/languages.h).
  * On error *translator is NULL. */
 enum status translator_open(struct translator **translator, struct model *model,
                             const struct translator_options *options) STATUS_CHECKED;

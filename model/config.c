@@ -2,6 +2,7 @@
 #include "model/config.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "model/config_keys.h"
@@ -222,6 +223,9 @@ static enum status settle_lm(struct config *config, const struct yaml_settings *
         is_given(settings, "model.encoder.bidirectional"))
         return refuse(settings, "model.encoder.bidirectional",
                       "must be none: a language model (model.type lm) reads from left to right");
+    if (config->data.languages.n > 0)
+        return refuse(settings, "data.languages",
+                      "are those of a translator; a language model (model.type lm) has none");
     if (config->valid.metric != CONFIG_METRIC_PERPLEXITY && is_given(settings, "valid.metric"))
         return refuse(settings, "valid.metric",
                       "must be perplexity: a language model (model.type lm) does not translate");
@@ -232,16 +236,27 @@ static enum status settle_lm(struct config *config, const struct yaml_settings *
     return STATUS_OK;
 }
 
-/* A translator learns from two texts, a language model from one. */
-static enum status check_files(const struct config_paths *paths, const char *key, bool is_lm,
-                               const struct yaml_settings *settings)
+/* A translator learns from pairs of texts, with a target language each or with none, a language
+ * model from one text. */
+static enum status check_files(const struct config *config, const struct config_paths *paths,
+                               const char *key, const struct yaml_settings *settings)
 {
-    if (paths->n == 0 || paths->n == (is_lm ? 1 : 2))
+    const int64_t n_languages = config->data.languages.n;
+    const bool is_lm = config->model.type == CONFIG_MODEL_LM;
+    if (paths->n == 0)
         return STATUS_OK;
-    return refuse_level(settings, key, 1, 0,
-                        is_lm ? "names %lld files; a language model (model.type lm) reads one text"
-                              : "names %lld file; a translator reads two, [source, target]",
-                        paths->n, 0);
+    if (is_lm && paths->n != 1)
+        return refuse_level(settings, key, 1, 0,
+                            "names %lld files; a language model (model.type lm) reads one text",
+                            paths->n, 0);
+    if (!is_lm && paths->n % 2 != 0)
+        return refuse(settings, key,
+                      "names an odd number of files; a translator reads pairs, [source, target]");
+    if (!is_lm && n_languages > 0 && paths->n != 2 * n_languages)
+        return refuse_level(settings, key, 1, 0,
+                            "names %lld files, but data.languages has %lld: one a pair is needed",
+                            paths->n, n_languages);
+    return STATUS_OK;
 }
 
 static enum status check_data(const struct config_data *data, const struct yaml_settings *settings)
@@ -274,9 +289,9 @@ static enum status check(struct config *config, const struct yaml_settings *sett
     const bool is_lm = config->model.type == CONFIG_MODEL_LM;
     enum status status = check_data(&config->data, settings);
     if (status == STATUS_OK)
-        status = check_files(&config->data.train, "data.train", is_lm, settings);
+        status = check_files(config, &config->data.train, "data.train", settings);
     if (status == STATUS_OK)
-        status = check_files(&config->data.valid, "data.valid", is_lm, settings);
+        status = check_files(config, &config->data.valid, "data.valid", settings);
     if (status == STATUS_OK && is_lm)
         status = settle_lm(config, settings);
     if (status == STATUS_OK)
@@ -398,25 +413,31 @@ enum status config_write(const struct config *config, enum config_part part, str
     return STATUS_OK;
 }
 
+/* A line of a key: name and default, then help and what is allowed. */
+static enum status describe_key(const struct config *defaults, const struct config_key *key,
+                                struct buffer *text)
+{
+    enum status status = buffer_printf(text, "%s=", key->name);
+    if (status == STATUS_OK)
+        status = config_value_write(defaults, key, false, text);
+    if (status == STATUS_OK)
+        status = buffer_printf(text, "\n    %s; ", key->help);
+    if (status == STATUS_OK)
+        status = config_value_allowed(key, text);
+    return status < 0 ? status : buffer_append_string(text, "\n");
+}
+
 enum status config_describe(struct buffer *text)
 {
-    struct config defaults;
-    config_init(&defaults);
-    for (size_t i = 0; i < config_n_keys; i++) {
-        const struct config_key *key = &config_keys[i];
-        enum status status = buffer_printf(text, "%s=", key->name);
-        if (status == STATUS_OK)
-            status = config_value_write(&defaults, key, false, text);
-        if (status == STATUS_OK)
-            status = buffer_printf(text, "\n    %s; ", key->help);
-        if (status == STATUS_OK)
-            status = config_value_allowed(key, text);
-        if (status == STATUS_OK)
-            status = buffer_append_string(text, "\n");
-        if (status < 0)
-            return status;
-    }
-    return STATUS_OK;
+    struct config *defaults = malloc(sizeof *defaults);
+    if (!defaults)
+        return status_set(STATUS_MEMORY, "no memory for the defaults");
+    enum status status = STATUS_OK;
+    config_init(defaults);
+    for (size_t i = 0; i < config_n_keys && status == STATUS_OK; i++)
+        status = describe_key(defaults, &config_keys[i], text);
+    free(defaults);
+    return status;
 }
 
 /* Compares one key by what is written of it; *differs when the texts are not equal. */
@@ -441,13 +462,18 @@ static enum status compare_key(const struct config *trained, const struct config
 enum status config_model_difference(const struct config *trained, const struct config *wanted,
                                     const char *what)
 {
-    struct config a = *trained, b = *wanted;
-    a.model.decoder.attention_dim = config_attention_dim(&a.model);
-    b.model.decoder.attention_dim = config_attention_dim(&b.model);
+    struct config *copies = malloc(2 * sizeof *copies);
+    if (!copies)
+        return status_set(STATUS_MEMORY, "no memory to compare configurations");
+    copies[0] = *trained;
+    copies[1] = *wanted;
+    for (int i = 0; i < 2; i++)
+        copies[i].model.decoder.attention_dim = config_attention_dim(&copies[i].model);
     bool differs = false;
     enum status status = STATUS_OK;
     for (size_t i = 0; i < config_n_keys && status == STATUS_OK && !differs; i++)
         if (config_keys[i].flags & CONFIG_KEY_MODEL)
-            status = compare_key(&a, &b, &config_keys[i], what, &differs);
+            status = compare_key(&copies[0], &copies[1], &config_keys[i], what, &differs);
+    free(copies);
     return status;
 }

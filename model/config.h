@@ -17,7 +17,9 @@
 enum {
     CONFIG_TEXT_BYTES = 256, /* of a text, with its ending */
     CONFIG_PATH_BYTES = 4096,
-    CONFIG_MAX_PATHS = 2,
+    CONFIG_MAX_PATHS = 32,
+    CONFIG_MAX_LANGUAGES = CONFIG_MAX_PATHS / 2, /* one a pair of texts */
+    CONFIG_LANGUAGE_BYTES = 32,                  /* of a name, with its ending */
     CONFIG_MAX_LEVELS = 2,
     CONFIG_MAX_EXPERTS = 131072, /* of a mixture, in total */
     CONFIG_MAX_LAYERS = 16
@@ -62,6 +64,12 @@ struct config_paths {
     char path[CONFIG_MAX_PATHS][CONFIG_PATH_BYTES];
 };
 
+/* Names of letters, digits, '_' and '-'. */
+struct config_languages {
+    int64_t n;
+    char name[CONFIG_MAX_LANGUAGES][CONFIG_LANGUAGE_BYTES];
+};
+
 /* A setting of a mixture's levels: one of a flat mixture; the groups' and then, within a group, the
  * experts' of a hierarchical one. All of a mixture's settings have the same n once checked. */
 struct config_levels {
@@ -77,8 +85,10 @@ struct config_places {
 
 /* Paths here can be opened as they stand. Ranges are those of the table: see config_describe(). */
 struct config_data {
-    struct config_paths train; /* source, target, or one text for a language model; or none */
+    struct config_paths train; /* source and target of each pair of texts, or the one text of a
+                                * language model; or none */
     struct config_paths valid; /* the same */
+    struct config_languages languages; /* [n pairs] the targets'; none: the model has one */
     struct {
         enum config_subword type;
         int64_t size;                  /* pieces of the joint vocabulary */
@@ -170,7 +180,7 @@ struct config_translate {
     double max_ratio; /* longest output in source lengths */
 };
 
-/* Owns nothing: copied by assignment, freed by nobody. About 32 KiB. */
+/* Owns nothing: copied by assignment, freed by nobody. About 300 KiB: not for small stacks. */
 struct config {
     char name[CONFIG_TEXT_BYTES];
     struct config_data data;
@@ -215,7 +225,7 @@ enum status config_check_train(const struct config *config) STATUS_CHECKED;
 enum status config_write(const struct config *config, enum config_part part,
                          struct buffer *text) STATUS_CHECKED;
 
-/* Appends a line for each key: name, default, what is allowed, help. */
+/* Appends lines for each key: name, default, help, what is allowed. */
 enum status config_describe(struct buffer *text) STATUS_CHECKED;
 
 /* STATUS_OK when a model trained with one configuration can go on with the other: equal shapes and

@@ -38,8 +38,9 @@ static const char *const metrics[] = {"bleu", "perplexity", NULL};
 const struct config_key config_keys[] = {
     {"name", CONFIG_TYPE_TEXT, FIELD(name), "", 0, 0, 0, NULL, "name of the run, for people"},
 
-    {"data.train", CONFIG_TYPE_PATHS, FIELD(data.train), "[]", 0, 0, RELATIVE, NULL, "source and target text to learn from, one sentence a line; [TEXT] for model.type lm"},
-    {"data.valid", CONFIG_TYPE_PATHS, FIELD(data.valid), "[]", 0, 0, RELATIVE, NULL, "source and target text to validate on; [TEXT] for model.type lm"},
+    {"data.train", CONFIG_TYPE_PATHS, FIELD(data.train), "[]", 0, 0, RELATIVE, NULL, "source and target text to learn from, one sentence a line, several pairs one after another; [TEXT] for model.type lm"},
+    {"data.valid", CONFIG_TYPE_PATHS, FIELD(data.valid), "[]", 0, 0, RELATIVE, NULL, "source and target text to validate on, as above"},
+    {"data.languages", CONFIG_TYPE_NAMES, FIELD(data.languages), "[]", 0, 0, MODEL, NULL, "target language of each pair, as in [de, fr], which the first piece of a source sentence asks for (<2de>); []: there is one, and none is asked for"},
     {"data.subword.type", WORD(data.subword.type), "unigram", 0, 0, MODEL, subword_types, "how text is cut into pieces"},
     {"data.subword.size", INT(data.subword.size), "8000", 4, 1000000, MODEL, NULL, "pieces of the joint vocabulary"},
     {"data.subword.model", CONFIG_TYPE_PATH, FIELD(data.subword.model), "", 0, 0, RELATIVE, NULL, "SentencePiece model to use; empty: train one"},
@@ -102,7 +103,7 @@ const struct config_key config_keys[] = {
     {"valid.metric", WORD(valid.metric), "bleu", 0, 0, 0, metrics, "what makes a model the best one; lm: perplexity"},
     {"valid.alpha", FLOAT(valid.alpha), "0.6", 0, 10, 0, NULL, "length penalty"},
     {"valid.beta", FLOAT(valid.beta), "0.0", 0, 10, 0, NULL, "coverage penalty"},
-    {"valid.max_sentences", INT(valid.max_sentences), "0", 0, 1e9, 0, NULL, "sentences to translate, from the first; 0: all"},
+    {"valid.max_sentences", INT(valid.max_sentences), "0", 0, 1e9, 0, NULL, "sentences to translate of each pair, from the first; 0: all"},
 
     {"translate.beam", INT(translate.beam), "4", 1, 64, 0, NULL, "beam width"},
     {"translate.alpha", FLOAT(translate.alpha), "0.6", 0, 10, 0, NULL, "length penalty"},

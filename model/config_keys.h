@@ -16,6 +16,7 @@ enum config_type {
     CONFIG_TYPE_TEXT,   /* char [CONFIG_TEXT_BYTES] */
     CONFIG_TYPE_PATH,   /* char [CONFIG_PATH_BYTES] */
     CONFIG_TYPE_PATHS,  /* struct config_paths */
+    CONFIG_TYPE_NAMES,  /* struct config_languages */
     CONFIG_TYPE_PLACES, /* struct config_places */
     CONFIG_TYPE_LEVELS  /* struct config_levels: a number or word, or a list of two */
 };

@@ -151,6 +151,24 @@ static bool parse_paths(const struct yaml_entry *entry, const char *directory,
     return true;
 }
 
+/* A name is letters, digits, '_' and '-': it becomes part of a piece, and of a command line. */
+static bool parse_names(const struct yaml_entry *entry, struct config_languages *names)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    if (entry->n_values > CONFIG_MAX_LANGUAGES)
+        return false;
+    *names = (struct config_languages){.n = (int64_t)entry->n_values};
+    for (size_t i = 0; i < entry->n_values; i++) {
+        const char *name = entry->value[i];
+        const size_t length = strlen(name);
+        if (length == 0 || length >= CONFIG_LANGUAGE_BYTES || strspn(name, allowed) != length)
+            return false;
+        memcpy(names->name[i], name, length + 1);
+    }
+    return true;
+}
+
 /* One level's word or number. */
 static bool parse_level(const char *text, const struct config_key *key, int64_t *value)
 {
@@ -197,6 +215,8 @@ static bool parse_into(void *field, const struct config_key *key, const struct y
         return join_path(base, text, field);
     case CONFIG_TYPE_PATHS:
         return parse_paths(entry, base, field);
+    case CONFIG_TYPE_NAMES:
+        return parse_names(entry, field);
     case CONFIG_TYPE_PLACES:
         return parse_places(entry, field);
     case CONFIG_TYPE_LEVELS:
@@ -214,6 +234,7 @@ union field {
     char text[CONFIG_TEXT_BYTES];
     char path[CONFIG_PATH_BYTES];
     struct config_paths paths;
+    struct config_languages names;
     struct config_places places;
     struct config_levels levels;
 };
@@ -236,6 +257,8 @@ static size_t field_bytes(enum config_type type)
         return CONFIG_PATH_BYTES;
     case CONFIG_TYPE_PATHS:
         return sizeof(struct config_paths);
+    case CONFIG_TYPE_NAMES:
+        return sizeof(struct config_languages);
     case CONFIG_TYPE_PLACES:
         return sizeof(struct config_places);
     case CONFIG_TYPE_LEVELS:
@@ -248,7 +271,8 @@ static size_t field_bytes(enum config_type type)
 static bool is_wanted_kind(enum yaml_kind kind, enum config_type type)
 {
     const bool is_list = type == CONFIG_TYPE_SET || type == CONFIG_TYPE_PATHS ||
-                         type == CONFIG_TYPE_PLACES || type == CONFIG_TYPE_LEVELS;
+                         type == CONFIG_TYPE_NAMES || type == CONFIG_TYPE_PLACES ||
+                         type == CONFIG_TYPE_LEVELS;
     const bool is_value = !is_list || type == CONFIG_TYPE_LEVELS;
     return (kind == YAML_LIST && is_list) || (kind == YAML_VALUE && is_value);
 }
@@ -274,7 +298,7 @@ enum status config_value_set(struct config *config, const struct config_key *key
                              const struct yaml_entry *entry, const char *directory)
 {
     union field field;
-    memset(&field, 0, sizeof field);
+    memset(&field, 0, field_bytes(key->type));
     if (is_wanted_kind(entry->kind, key->type) && parse_into(&field, key, entry, directory)) {
         memcpy((char *)config + key->offset, &field, field_bytes(key->type));
         return STATUS_OK;
@@ -388,6 +412,17 @@ static enum status write_paths(const struct config_paths *paths, bool absolute, 
     return status < 0 ? status : buffer_append_string(text, "]");
 }
 
+static enum status write_names(const struct config_languages *names, struct buffer *text)
+{
+    enum status status = buffer_append_string(text, "[");
+    for (int64_t i = 0; i < names->n && status == STATUS_OK; i++) {
+        status = buffer_append_string(text, i ? ", " : "");
+        if (status == STATUS_OK)
+            status = write_text(names->name[i], text);
+    }
+    return status < 0 ? status : buffer_append_string(text, "]");
+}
+
 static enum status write_set(unsigned bits, const char *const *words, struct buffer *text)
 {
     const char *separator = "";
@@ -451,6 +486,8 @@ enum status config_value_write(const struct config *config, const struct config_
         return write_path(field, is_absolute, text);
     case CONFIG_TYPE_PATHS:
         return write_paths(field, is_absolute, text);
+    case CONFIG_TYPE_NAMES:
+        return write_names(field, text);
     case CONFIG_TYPE_PLACES:
         return write_places(field, text);
     case CONFIG_TYPE_LEVELS:
@@ -500,6 +537,9 @@ enum status config_value_allowed(const struct config_key *key, struct buffer *te
         return buffer_printf(text, "a path of at most %d bytes", CONFIG_PATH_BYTES - 1);
     case CONFIG_TYPE_PATHS:
         return buffer_printf(text, "a list of at most %d paths", CONFIG_MAX_PATHS);
+    case CONFIG_TYPE_NAMES:
+        return buffer_printf(text, "a list of at most %d names of letters, digits, _ and -",
+                             CONFIG_MAX_LANGUAGES);
     case CONFIG_TYPE_PLACES:
         return buffer_printf(text, "a list of layers from encoder.1 and decoder.1 to %d, each once",
                              CONFIG_MAX_LAYERS);

@@ -239,15 +239,17 @@ enum status model_load(struct model *model, struct backend *backend, const char 
     *model = (struct model){0};
     struct safetensors *file = NULL;
     struct subword *subword = NULL;
-    struct config config;
+    struct config *config = malloc(sizeof *config);
     struct buffer name = {0};
-    enum status status = model_find(path, &name);
+    enum status status = config ? STATUS_OK : status_set(STATUS_MEMORY, "no memory to load");
+    if (status >= 0)
+        status = model_find(path, &name);
     if (status >= 0)
         status = safetensors_open(&file, name.data);
     if (status >= 0)
-        status = model_read_head(file, name.data, &config, &subword);
+        status = model_read_head(file, name.data, config, &subword);
     if (status >= 0)
-        status = model_init(model, backend, &config, subword_size(subword), false);
+        status = model_init(model, backend, config, subword_size(subword), false);
     if (status < 0) {
         subword_free(subword);
         goto done;
@@ -259,5 +261,6 @@ enum status model_load(struct model *model, struct backend *backend, const char 
 done:
     safetensors_close(file);
     buffer_free(&name);
+    free(config);
     return status;
 }

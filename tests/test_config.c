@@ -182,11 +182,12 @@ static void test_wrong_values(void **state)
                                         "of source, target or softmax"},
         {"model.tie: [source, source]\n", "f.yaml:1: model.tie is [source, source], expected a "
                                           "list of source, target or softmax"},
-        {"data.train: a\n", "f.yaml:1: data.train is 'a', expected a list of at most 2 paths"},
+        {"data.train: a\n", "f.yaml:1: data.train is 'a', expected a list of at most 32 paths"},
         {"data.train: [a, '']\n",
-         "f.yaml:1: data.train is [a, ], expected a list of at most 2 paths"},
-        {"data.train: [a, b, c]\n",
-         "f.yaml:1: data.train is [a, b, c], expected a list of at most 2 paths"},
+         "f.yaml:1: data.train is [a, ], expected a list of at most 32 paths"},
+        {"data.languages: [de, 'f r']\n",
+         "f.yaml:1: data.languages is [de, f r], expected a list of at most 16 names of letters, "
+         "digits, _ and -"},
         {"model.moe.after: [encoder.0]\n",
          "f.yaml:1: model.moe.after is [encoder.0], expected a list of layers from encoder.1 and "
          "decoder.1 to 16, each once"},
@@ -290,8 +291,15 @@ static void test_settings_that_contradict(void **state)
         {"train.schedule.decay: linear\n",
          "f.yaml:1: train.schedule.decay is linear, but warmup and hold leave no step of "
          "train.steps for it"},
-        {"data.train: [a]\n",
-         "f.yaml:1: data.train names 1 file; a translator reads two, [source, target]"},
+        {"data.train: [a]\n", "f.yaml:1: data.train names an odd number of files; a translator "
+                              "reads pairs, [source, target]"},
+        {"data: {train: [a, b, c, d], languages: [de]}\n",
+         "f.yaml:1: data.train names 4 files, but data.languages has 1: one a pair is needed"},
+        {"data: {valid: [a, b], languages: [de, fr]}\n",
+         "f.yaml:1: data.valid names 2 files, but data.languages has 2: one a pair is needed"},
+        {"model.type: lm\ndata.languages: [de]\n",
+         "f.yaml:2: data.languages are those of a translator; a language model (model.type lm) "
+         "has none"},
         {"data.valid: [a, b]\nmodel.type: lm\n",
          "f.yaml:1: data.valid names 2 files; a language model (model.type lm) reads one text"},
         {"model: {type: lm, moe: {after: [encoder.1, decoder.1]}}\n",
@@ -412,6 +420,7 @@ static void test_written_text_reads_back_to_the_bit(void **state)
     (void)state;
     check_round_trip("");
     check_round_trip(awkward);
+    check_round_trip("data: {train: [/a, /b, /c, /d], languages: [no, zh-Hant]}\n");
     check_round_trip("model.type: lm\ndata: {train: [/a], valid: [/b]}\n");
 }
 
@@ -426,7 +435,7 @@ static void test_written_form(void **state)
         "name: \"true: \\\"#\\\\ \xc3\xa9\xe4\xb8\xad\xf0\x9f\x98\x80 "
         "\\U0000000A\\U00000009\\U00000085"
         "\\U00002028\\U0000007F end \"\n",
-        "\ndata:\n  subword:\n    type: unigram\n",
+        "\ndata:\n  languages: []\n  subword:\n    type: unigram\n",
         "\n  max_len: 9999\nmodel:\n  type: gnmt\n",
         "\n  dropout: 0.30000000000000004\n",
         "\n  tie: []\n  encoder:\n    layers: 3\n",

@@ -126,6 +126,36 @@ static void one_text_is_kept_or_counted(void **state)
     assert_non_null(strstr(status_message(), "2 lines, 1 empty, 1 longer than 4 pieces"));
 }
 
+/* Sources of a file begin with its prefix, whose piece does not count for max_len. */
+static void prefixes_are_put_before_sources(void **state)
+{
+    (void)state;
+    char first[512], second[512];
+    snprintf(first, sizeof first, "%s", scratch_write(&scratch, "first", "ab\n\n", 4));
+    snprintf(second, sizeof second, "%s", scratch_write(&scratch, "second", "c\n", 2));
+    const char *sources[] = {first, second}, *targets[] = {first, second};
+    const int32_t prefixes[] = {9, -1};
+    const struct corpus_options options = {.sources = sources,
+                                           .targets = targets,
+                                           .n_files = 2,
+                                           .prefixes = prefixes,
+                                           .source_subword = letters,
+                                           .target_subword = letters,
+                                           .max_len = 3,
+                                           .threads = 1};
+    struct corpus corpus;
+    assert_int_equal(corpus_load(&corpus, &options), STATUS_OK);
+    const int32_t ids[] = {9,         id(SPACE),   id("a"),   id("b"),     SUBWORD_EOS,
+                           id(SPACE), id("a"),     id("b"),   SUBWORD_EOS, id(SPACE),
+                           id("c"),   SUBWORD_EOS, id(SPACE), id("c"),     SUBWORD_EOS};
+    static const struct corpus_pair pairs[] = {{0, 5, 4}, {9, 3, 3}};
+    assert_int_equal(corpus.n_pairs, 2);
+    assert_int_equal(corpus.report.empty.count, 1);
+    assert_memory_equal(corpus.pairs, pairs, sizeof pairs);
+    assert_memory_equal(corpus.ids, ids, sizeof ids);
+    corpus_free(&corpus);
+}
+
 static void unequal_files_are_refused(void **state)
 {
     (void)state;
@@ -338,6 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pairs_are_kept_or_counted),
         cmocka_unit_test(one_text_is_kept_or_counted),
+        cmocka_unit_test(prefixes_are_put_before_sources),
         cmocka_unit_test(unequal_files_are_refused),
         cmocka_unit_test(repairs_are_told),
         cmocka_unit_test(batch_layout),

@@ -25,6 +25,7 @@ struct loader {
     struct corpus *corpus;
     struct ids *scratch; /* [threads] */
     int64_t first_pair;  /* pairs read from the files before this one */
+    int32_t prefix;      /* of this file's sources, -1: none */
     int64_t next_start;  /* ids written */
     FILE *ids;
     FILE *pairs;
@@ -103,6 +104,13 @@ static void tally(struct lines_tally *tally, int64_t number)
         tally->first = number;
 }
 
+/* Writes the prefix of a source, where it has one. */
+static bool write_prefix(const struct loader *loader)
+{
+    return loader->prefix < 0 ||
+           fwrite(&loader->prefix, sizeof loader->prefix, 1, loader->ids) == 1;
+}
+
 static bool write_side(FILE *file, const int32_t *ids, int64_t n, int32_t eos, int32_t unknown,
                        int64_t *n_unknown)
 {
@@ -115,15 +123,18 @@ static bool write_side(FILE *file, const int32_t *ids, int64_t n, int32_t eos, i
 static enum status write_pair(struct loader *loader, const struct encoded *row, const int32_t *ids)
 {
     const bool is_pair = has_sources(loader->options);
+    const int32_t n_extra = 1 + (loader->prefix >= 0); /* eos, prefix */
     const struct subword *source = loader->options->source_subword;
     const struct subword *target = loader->options->target_subword;
     struct corpus *corpus = loader->corpus;
     if (corpus->n_pairs == INT32_MAX)
         return status_set(STATUS_DATA, "more than %d pairs", INT32_MAX);
     const struct corpus_pair pair = {.start = loader->next_start,
-                                     .source_length = is_pair ? (int32_t)row->n_source + 1 : 0,
+                                     .source_length =
+                                         is_pair ? (int32_t)row->n_source + n_extra : 0,
                                      .target_length = (int32_t)row->n_target + 1};
-    if ((is_pair && !write_side(loader->ids, ids, row->n_source, subword_eos_id(source),
+    if (!write_prefix(loader) ||
+        (is_pair && !write_side(loader->ids, ids, row->n_source, subword_eos_id(source),
                                 subword_unknown_id(source), &corpus->report.source_unknown)) ||
         !write_side(loader->ids, ids + row->n_source, row->n_target, subword_eos_id(target),
                     subword_unknown_id(target), &corpus->report.target_unknown) ||
@@ -282,9 +293,11 @@ static enum status load(struct loader *loader)
         loader->pairs = file_temporary(options->scratch_directory);
     enum status status =
         loader->pairs == NULL ? cannot_write(options->scratch_directory) : STATUS_OK;
-    for (size_t i = 0; i < options->n_files && status == STATUS_OK; i++)
+    for (size_t i = 0; i < options->n_files && status == STATUS_OK; i++) {
+        loader->prefix = options->prefixes ? options->prefixes[i] : -1;
         status = load_files(loader, has_sources(options) ? options->sources[i] : NULL,
                             options->targets[i]);
+    }
     if (status == STATUS_OK)
         status = check_not_empty(loader->corpus, options);
     return status < 0 ? status : map_files(loader);

@@ -23,11 +23,13 @@ struct corpus_options {
                                  * one text, the targets, and no pair has a source */
     const char *const *targets; /* [n_files] */
     size_t n_files;
+    const int32_t *prefixes; /* [n_files] id that each source of file i begins with, -1: none; NULL:
+                              * none anywhere */
     const struct subword *source_subword; /* each has an eos, the target one also a bos; NULL where
                                            * sources is */
     const struct subword *target_subword; /* may be the same */
-    int64_t max_len;                      /* pieces a side, without eos; 1..CORPUS_MAX_LEN */
-    int threads;                          /* for encoding, 1 or more; no influence on the result */
+    int64_t max_len;               /* pieces a side, without prefix and eos; 1..CORPUS_MAX_LEN */
+    int threads;                   /* for encoding, 1 or more; no influence on the result */
     const char *scratch_directory; /* where the temporary file lies, which has no name and goes with
                                     * the corpus; NULL: in memory */
     double sampling; /* alpha of subword_sample() (all segmentations), a new cut for each seed; 0:
@@ -45,10 +47,10 @@ struct corpus_report {
     struct buffer repairs; /* lines_describe() of each repaired file, a line each; owned */
 };
 
-/* Where a pair lies in a corpus' ids: source, then target, each with its eos. */
+/* Where a pair lies in a corpus' ids: source with its prefix, then target, each with its eos. */
 struct corpus_pair {
     int64_t start;
-    int32_t source_length; /* eos included; 0 in a corpus of one text */
+    int32_t source_length; /* prefix and eos included; 0 in a corpus of one text */
     int32_t target_length;
 };
 

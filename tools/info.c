@@ -60,6 +60,9 @@ static void print_summary(const struct safetensors *file, const char *path,
         printf("step: %s\n", step);
     printf("numbers: %" PRIu64 " in %zu tensors\n", numbers, safetensors_count(file));
     printf("vocabulary: %" PRId32 " pieces\n", subword_size(subword));
+    for (int64_t i = 0; i < config->data.languages.n; i++)
+        printf("%s%s%s", i ? ", " : "languages: ", config->data.languages.name[i],
+               i + 1 < config->data.languages.n ? "" : "\n");
     printf("width: %" PRId64 "\n", model->dim);
     printf("encoder: %" PRId64 " LSTM layers of %" PRId64 " cells%s\n", model->encoder.layers,
            model->encoder.hidden,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "model/languages.h"
 #include "model/model_file.h"
 #include "text/lines.h"
 #include "tools/footer.h"
@@ -13,7 +14,7 @@
 #include "tools/verbs.h"
 
 struct score_options {
-    const char *model, *device;
+    const char *model, *device, *language;
     int64_t threads;
     bool only_ppl;
 };
@@ -23,6 +24,8 @@ struct score_options {
 static const struct option table[] = {
     {"model", 'm', NULL, "MODEL", OPTION_STRING, AT(model), 0, 0, NULL,
      "run directory (its best model) or .safetensors file"},
+    {"to", 0, NULL, "LANGUAGE", OPTION_STRING, AT(language), 0, 0, NULL,
+     "language of TARGET, for a model with several (data.languages)"},
     {"ppl", 0, NULL, NULL, OPTION_FLAG, AT(only_ppl), 0, 0, NULL,
      "print only the perplexity of the whole, a piece"},
     {"threads", 't', NULL, "N", OPTION_INT, AT(threads), 0, 1024, NULL,
@@ -58,6 +61,7 @@ struct scorer {
     struct model_record record;
     struct lines *inputs[2]; /* owned; source and target, or a language model's one text */
     int n_inputs;
+    int32_t prefix;                   /* piece that sources begin with, -1: none */
     struct ids sides[2][BLOCK_PAIRS]; /* sources, empty for a language model, and targets */
     float *nll;                       /* owned [nll_capacity] */
     size_t nll_capacity;
@@ -103,10 +107,14 @@ static enum status score_block(struct scorer *scorer, size_t n, double sums[BLOC
     return STATUS_OK;
 }
 
-static enum status encode(const struct subword *subword, const struct line *line, struct ids *ids)
+/* The ids of a line, with eos, behind the prefix where that is not -1. */
+static enum status encode(const struct subword *subword, const struct line *line, int32_t prefix,
+                          struct ids *ids)
 {
     ids_clear(ids);
-    const enum status status = subword_encode(subword, line->bytes, line->size, ids);
+    enum status status = prefix >= 0 ? ids_push(ids, prefix) : STATUS_OK;
+    if (status >= 0)
+        status = subword_encode(subword, line->bytes, line->size, ids);
     return status < 0 ? status : ids_push(ids, subword_eos_id(subword));
 }
 
@@ -150,9 +158,10 @@ static enum status read_block(struct scorer *scorer, size_t *n)
         if (!target->bytes)
             return STATUS_OK;
         if (n_inputs == 2)
-            status = encode(scorer->model.subword, &lines[0], &scorer->sides[0][*n]);
+            status =
+                encode(scorer->model.subword, &lines[0], scorer->prefix, &scorer->sides[0][*n]);
         if (status >= 0)
-            status = encode(scorer->model.subword, target, &scorer->sides[1][*n]);
+            status = encode(scorer->model.subword, target, -1, &scorer->sides[1][*n]);
         if (status < 0)
             return status;
         scorer->n_pieces += (int64_t)scorer->sides[1][*n].size;
@@ -227,6 +236,9 @@ static enum status run(const struct score_options *options, const struct option_
         status = arena_init(&scorer->arena, 0);
     if (status >= 0)
         status = model_load(&scorer->model, &scorer->backend, options->model);
+    if (status >= 0)
+        status = languages_piece(&scorer->model.config.data.languages, scorer->model.subword,
+                                 options->language, &scorer->prefix);
     if (status >= 0)
         status = open_inputs(scorer, paths);
     if (status >= 0)

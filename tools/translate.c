@@ -15,7 +15,7 @@
 #include "tools/verbs.h"
 
 struct translate_options {
-    const char *model, *input, *output, *device;
+    const char *model, *input, *output, *device, *language;
     int64_t beam, n_best, batch_tokens, threads, max_len; /* -1: the model's own */
     double alpha, beta, max_ratio;
 };
@@ -29,6 +29,8 @@ static const struct option table[] = {
      "text to translate, .gz is fine (default: standard input)"},
     {"output", 'o', NULL, "FILE", OPTION_STRING, AT(output), 0, 0, NULL,
      "where to write; appears when complete (default: standard output)"},
+    {"to", 0, NULL, "LANGUAGE", OPTION_STRING, AT(language), 0, 0, NULL,
+     "language to translate to, of a model with several (data.languages)"},
     {"beam", 'b', NULL, "N", OPTION_INT, AT(beam), 1, 64, NULL,
      "hypotheses kept a sentence (default: the model's translate.beam)"},
     {"nbest", 'n', NULL, "N", OPTION_INT, AT(n_best), 1, 64, NULL,
@@ -188,6 +190,7 @@ static struct translator_options merge_options(const struct translate_options *o
                                                const struct config *config)
 {
     struct translator_options merged = translator_defaults(config);
+    merged.language = options->language;
     merged.beam = options->beam > 0 ? options->beam : merged.beam;
     merged.n_best = options->n_best > 0 ? options->n_best : 1;
     merged.beam = merged.n_best > merged.beam ? merged.n_best : merged.beam;

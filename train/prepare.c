@@ -2,6 +2,7 @@
 #include "train/prepare.h"
 
 #include "base/clock.h"
+#include "model/languages.h"
 #include "text/subword/sentencepiece_train.h"
 
 static const char *const subword_types[] = {"unigram", "bpe"};
@@ -26,16 +27,20 @@ static enum status train_subword(const struct config *config, struct report *rep
     options.byte_fallback = config->data.subword.byte_fallback;
     options.seed = (uint64_t)config->train.seed;
     struct subword_train_report seen;
-    struct buffer bytes = {0};
+    struct buffer bytes = {0}, symbols = {0};
+    enum status status = languages_symbols(&config->data.languages, &symbols);
+    options.control = symbols.data;
     report_note(report, "training a %s%s subword model of %lld pieces",
                 train->n > 1 ? "joint " : "", options.type, (long long)options.size);
-    enum status status = subword_train(&options, &bytes, &seen);
+    if (status >= 0)
+        status = subword_train(&options, &bytes, &seen);
     if (status >= 0)
         status = subword_open_bytes(subword, bytes.data, bytes.size, "the new subword model");
     if (status >= 0)
         report_note(report, "subword model trained on %lld of %lld lines in %.1f s",
                     (long long)seen.sampled, (long long)seen.lines, clock_seconds() - start);
     buffer_free(&bytes);
+    buffer_free(&symbols);
     return status;
 }
 
@@ -47,16 +52,28 @@ enum status prepare_subword(const struct config *config, struct report *report,
     return path[0] ? subword_open_file(subword, path) : train_subword(config, report, subword);
 }
 
-enum status prepare_load(const struct config_paths *paths, const struct subword *subword,
-                         struct corpus_options *options, struct corpus *corpus)
+enum status prepare_load(const struct config *config, const struct config_paths *paths,
+                         const struct subword *subword, struct corpus_options *options,
+                         struct corpus *corpus)
 {
-    const char *source = paths->path[0], *target = paths->path[paths->n - 1];
-    options->sources = paths->n > 1 ? &source : NULL;
-    options->targets = &target;
-    options->n_files = 1;
+    const bool is_lm = config->model.type == CONFIG_MODEL_LM;
+    const struct config_languages *languages = &config->data.languages;
+    const char *sources[CONFIG_MAX_PATHS / 2], *targets[CONFIG_MAX_PATHS / 2];
+    int32_t prefixes[CONFIG_MAX_PATHS / 2];
+    enum status status = STATUS_OK;
+    options->n_files = (size_t)(is_lm ? paths->n : paths->n / 2);
+    for (size_t i = 0; i < options->n_files && status >= 0; i++) {
+        sources[i] = is_lm ? NULL : paths->path[2 * i];
+        targets[i] = is_lm ? paths->path[i] : paths->path[2 * i + 1];
+        const char *name = languages->n > 0 ? languages->name[i] : NULL;
+        status = languages_piece(languages, subword, name, &prefixes[i]);
+    }
+    options->sources = is_lm ? NULL : sources;
+    options->targets = targets;
+    options->prefixes = prefixes;
     options->source_subword = subword;
     options->target_subword = subword;
-    return corpus_load(corpus, options);
+    return status < 0 ? status : corpus_load(corpus, options);
 }
 
 enum status prepare_corpus(const struct config *config, const struct subword *subword, int threads,
@@ -68,7 +85,7 @@ enum status prepare_corpus(const struct config *config, const struct subword *su
                                      .sampling = config->data.subword.sampling,
                                      .seed =
                                          ((uint64_t)config->train.seed << 32) + (uint64_t)epoch};
-    return prepare_load(&config->data.train, subword, &options, corpus);
+    return prepare_load(config, &config->data.train, subword, &options, corpus);
 }
 
 void prepare_tell(const struct corpus *corpus, const struct config *config, struct report *report)

@@ -6,13 +6,16 @@
 #include "text/corpus.h"
 #include "train/report.h"
 
-/* Opens data.subword.model, or trains a joint model on all of data.train. */
+/* Opens data.subword.model, or trains a joint model on all of data.train, with a
+ * piece for each of data.languages. */
 enum status prepare_subword(const struct config *config, struct report *report,
                             struct subword **subword) STATUS_CHECKED;
 
-/* Loads the files of data.train or data.valid; fills in the options' files and subword models. */
-enum status prepare_load(const struct config_paths *paths, const struct subword *subword,
-                         struct corpus_options *options, struct corpus *corpus) STATUS_CHECKED;
+/* Loads the files of data.train or data.valid, all pairs of all texts; fills in the options' files,
+ * prefixes and subword models. */
+enum status prepare_load(const struct config *config, const struct config_paths *paths,
+                         const struct subword *subword, struct corpus_options *options,
+                         struct corpus *corpus) STATUS_CHECKED;
 
 /* Loads data.train as this epoch (0, 1, ...) sees it: with data.subword.sampling every epoch cuts
  * the words anew. */

@@ -9,7 +9,8 @@
 #include "train/losses.h"
 #include "train/prepare.h"
 
-/* Appends the lines of a file to buffer, each followed by '\n'; at most max lines, 0: all. */
+/* Appends the lines of a file to buffer, each followed by '\n'; at most max lines, 0: all. Adds
+ * their number to *count. */
 static enum status read_lines(const char *path, int64_t max, struct buffer *buffer, int64_t *count)
 {
     struct lines *lines;
@@ -17,12 +18,13 @@ static enum status read_lines(const char *path, int64_t max, struct buffer *buff
     enum status status = lines_open(&lines, path);
     if (status < 0)
         return status;
-    for (*count = 0; max == 0 || *count < max; (*count)++) {
+    for (int64_t n = 0; max == 0 || n < max; n++) {
         if ((status = lines_next(lines, &line)) < 0 || !line.bytes)
             break;
         if ((status = buffer_append(buffer, line.bytes, line.size)) < 0 ||
             (status = buffer_append(buffer, "\n", 1)) < 0)
             break;
+        (*count)++;
     }
     lines_close(lines);
     return status;
@@ -52,10 +54,13 @@ static enum status read_texts(struct validation *validation, const struct config
     const struct config_paths *paths = &config->data.valid;
     const int64_t max = config->valid.max_sentences;
     int64_t n_references = 0;
-    enum status status =
-        read_lines(paths->path[0], max, &validation->sources, &validation->n_lines);
-    if (status >= 0)
-        status = read_lines(paths->path[1], max, &validation->references, &n_references);
+    enum status status = STATUS_OK;
+    for (int64_t i = 0; i < paths->n && status >= 0; i += 2) {
+        status = read_lines(paths->path[i], max, &validation->sources, &validation->n_lines);
+        if (status >= 0)
+            status = read_lines(paths->path[i + 1], max, &validation->references, &n_references);
+        validation->starts[++validation->n_pairs] = validation->n_lines;
+    }
     if (status >= 0)
         status = index_lines(&validation->sources, validation->n_lines, &validation->source_lines);
     if (status >= 0)
@@ -71,7 +76,8 @@ enum status validation_open(struct validation *validation, const struct config *
         return STATUS_OK;
     struct corpus_options options = {.max_len = config->data.max_len, .threads = threads};
     validation->is_wanted = true;
-    enum status status = prepare_load(&config->data.valid, subword, &options, &validation->corpus);
+    enum status status =
+        prepare_load(config, &config->data.valid, subword, &options, &validation->corpus);
     if (status >= 0)
         status = epoch_plan_make(&validation->plan, &validation->corpus, 0, 0,
                                  config->train.batch_tokens);
@@ -119,6 +125,32 @@ static enum status measure_nll(const struct validation *validation, struct model
     return status;
 }
 
+/* Adds the statistics of one pair of texts. */
+static enum status count_pair(const struct validation *validation, struct model *model,
+                              const struct translator_options *options, int64_t pair,
+                              struct bleu_counter *counter, struct bleu_stats *sum)
+{
+    const int64_t first = validation->starts[pair], last = validation->starts[pair + 1];
+    struct translator *translator = NULL;
+    const struct translation *results;
+    enum status status = translator_open(&translator, model, options);
+    if (status >= 0)
+        status = translator_run(translator, validation->source_lines + first,
+                                (size_t)(last - first), &results);
+    for (int64_t i = first; i < last && status >= 0; i++) {
+        const struct subword_text line = validation->reference_lines[i];
+        const struct bleu_text reference = {.bytes = line.bytes, .size = line.size};
+        const struct bleu_text hypothesis = {.bytes = results[i - first].text.data,
+                                             .size = results[i - first].text.size};
+        struct bleu_stats segment;
+        status = bleu_count(counter, hypothesis, &reference, 1, &segment);
+        if (status >= 0)
+            bleu_add(sum, &segment);
+    }
+    translator_close(translator);
+    return status;
+}
+
 static enum status measure_bleu(const struct validation *validation, struct model *model,
                                 double *bleu)
 {
@@ -129,29 +161,15 @@ static enum status measure_bleu(const struct validation *validation, struct mode
     options.beta = config->valid.beta;
     options.threads = model->params.backend->n_threads;
     const struct bleu_config settings = bleu_config_default();
-    struct translator *translator = NULL;
     struct bleu_counter *counter = NULL;
-    const struct translation *results;
     struct bleu_stats sum = {0};
-    enum status status = translator_open(&translator, model, &options);
-    if (status >= 0)
-        status = bleu_counter_open(&counter, &settings);
-    if (status >= 0)
-        status = translator_run(translator, validation->source_lines, (size_t)validation->n_lines,
-                                &results);
-    for (int64_t i = 0; i < validation->n_lines && status >= 0; i++) {
-        const struct subword_text line = validation->reference_lines[i];
-        const struct bleu_text reference = {.bytes = line.bytes, .size = line.size};
-        const struct bleu_text hypothesis = {.bytes = results[i].text.data,
-                                             .size = results[i].text.size};
-        struct bleu_stats segment;
-        status = bleu_count(counter, hypothesis, &reference, 1, &segment);
-        if (status >= 0)
-            bleu_add(&sum, &segment);
+    enum status status = bleu_counter_open(&counter, &settings);
+    for (int64_t pair = 0; pair < validation->n_pairs && status >= 0; pair++) {
+        options.language = config->data.languages.n > 0 ? config->data.languages.name[pair] : NULL;
+        status = count_pair(validation, model, &options, pair, counter, &sum);
     }
     *bleu = bleu_compute(&sum, &settings).score;
     bleu_counter_close(counter);
-    translator_close(translator);
     return status;
 }
 

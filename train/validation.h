@@ -14,6 +14,8 @@ struct validation {
     struct subword_text *source_lines; /* [n_lines] into sources; owned */
     struct subword_text *reference_lines;
     int64_t n_lines;
+    int64_t n_pairs;                          /* of texts */
+    int64_t starts[CONFIG_MAX_PATHS / 2 + 1]; /* of each pair's lines; the last is the end */
 };
 
 struct validation_result {
@@ -21,7 +23,8 @@ struct validation_result {
     double bleu; /* sacreBLEU's, cased, 13a; negative: not measured (valid.metric perplexity) */
 };
 
-/* Reads data.valid. A zeroed validation, without data, may be run and freed. */
+/* Reads data.valid, all of its pairs of texts, which are measured together. A zeroed validation,
+ * without data, may be run and freed. */
 enum status validation_open(struct validation *validation, const struct config *config,
                             const struct subword *subword, int threads) STATUS_CHECKED;
 void validation_free(struct validation *validation);

@@ -104,7 +104,7 @@ def test_settings(bench):
     expect_refused(bench, LM + ("data.train=[train.src, train.trg]",), "data.train", "2 files",
                    "one text")
     expect_refused(bench, LM + ("data.valid=[a, b]",), "data.valid", "one text")
-    expect_refused(bench, ("data.train=[train.src]",), "data.train", "1 file")
+    expect_refused(bench, ("data.train=[train.src]",), "data.train", "odd")
     expect_refused(bench, LM + ("valid.metric=bleu",), "valid.metric", "perplexity")
     expect_refused(bench, LM + ("model.moe.after=[encoder.1, decoder.1]",), "model.moe.after",
                    "decoder")

@@ -156,6 +156,7 @@ Arguments trainer_arguments(const subword_train_options &options)
         {"vocab_size", std::to_string(options.size)},
         {"character_coverage", coverage},
         {"normalization_rule_name", options.normalize},
+        {"control_symbols", options.control ? options.control : ""},
         {"byte_fallback", options.byte_fallback ? "true" : "false"},
         {"max_sentence_length", std::to_string(options.max_line_bytes)},
         {"num_threads", kTrainingThreads},

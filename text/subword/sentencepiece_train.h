@@ -15,6 +15,8 @@ struct subword_train_options {
     double coverage;       /* 0.98 .. 1: share of the text's characters that get a piece */
     const char *normalize; /* "nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf" (cf: case folded),
                             * "identity" */
+    const char *control;   /* further control symbols with commas between, or NULL: pieces that no
+                            * text spells and that decode to nothing */
     bool byte_fallback;    /* other characters become bytes (256 pieces more), not unknown */
     int64_t sample_lines;  /* train on at most so many lines, drawn evenly from all */
     uint64_t seed;         /* of that draw */
