@@ -1,101 +1,296 @@
 /* Counting parameters, work and memory from the shapes alone. */
 #include "model/plan.h"
 
-/* One layer of in inputs: numbers learned, and multiply-adds a token. */
-struct cost {
-    int64_t parameters;
-    double multiply_adds;
-    int64_t activations; /* numbers kept a token for the backward pass */
-};
+#include <stdarg.h>
+#include <stdio.h>
 
-static struct cost lstm_cost(int64_t in, int64_t hidden, int64_t dim)
+static struct plan_part *add_part(struct plan *plan, enum plan_kind kind, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static struct plan_part *add_part(struct plan *plan, enum plan_kind kind, const char *format, ...)
 {
-    const int64_t matrices = (in + dim) * 4 * hidden + hidden * dim;
-    return (struct cost){.parameters = matrices + 4 * hidden,
-                         .multiply_adds = (double)matrices,
-                         .activations = 6 * hidden + 2 * dim + (in > dim ? in : 0)};
+    CHECK(plan->n_parts < PLAN_MAX_PARTS, "%lld parts", (long long)plan->n_parts);
+    struct plan_part *part = &plan->part[plan->n_parts++];
+    part->kind = kind;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(part->name, sizeof part->name, format, arguments);
+    va_end(arguments);
+    return part;
 }
 
-static struct cost moe_cost(const struct config_moe *moe, int64_t dim)
+/* A matrix that every token of a side meets once. */
+static void add_matrix(struct plan_part *part, enum plan_side side, int64_t in, int64_t out)
 {
-    const int64_t expert = 2 * dim * moe->expert.hidden;
-    return (struct cost){
-        .parameters = 2 * dim * config_moe_experts(moe) +
-                      config_moe_experts(moe) * (expert + moe->expert.hidden + dim),
-        .multiply_adds = (double)(2 * dim * config_moe_experts(moe) + moe->top_k.value[0] * expert),
-        .activations = 4 * config_moe_experts(moe) +
-                       moe->top_k.value[0] * (2 * dim + moe->expert.hidden) + 4 * dim};
+    part->parameters += in * out;
+    part->packed += in * out;
+    part->work[side] += (double)in * (double)out;
 }
 
-static void add(struct cost *total, struct cost part, int64_t times)
+/* -- layers -- */
+
+static void add_lstm(struct plan_part *part, enum plan_side side, int64_t in, int64_t hidden,
+                     int64_t dim, bool has_projection)
 {
-    total->parameters += times * part.parameters;
-    total->multiply_adds += (double)times * part.multiply_adds;
-    total->activations += times * part.activations;
+    add_matrix(part, side, in, 4 * hidden);
+    add_matrix(part, side, dim, 4 * hidden);
+    if (has_projection)
+        add_matrix(part, side, hidden, dim);
+    part->parameters += 4 * hidden;
+    part->kept[side] = (double)((has_projection ? 6 : 5) * hidden + 2 * dim + (in > dim ? in : 0));
+    part->scratch[side] = (double)(dim + in);
 }
 
-static int64_t count_places(const bool *places, int64_t n_layers)
+/* The gates of one level: n_gates of them, of which a token asks n_asked. */
+static void add_gates(struct plan *plan, enum plan_side side, const struct config *config,
+                      const char *place, int64_t level, int64_t n_gates, int64_t n_asked)
 {
-    int64_t count = 0;
-    for (int64_t l = 1; l <= n_layers; l++)
-        count += places[l];
-    return count;
+    /* Tensors [N, E] that a training pass keeps, by enum config_gate. */
+    static const int64_t kept[] = {1, 4, 3, 4};
+    const struct config_moe *moe = &config->model.moe;
+    const int64_t kind = moe->gate.value[level];
+    const int64_t dim = config->model.dim, n = moe->experts.value[level];
+    const bool learns_noise = kind == CONFIG_GATE_NOISY_TOP_K && moe->noise > 0;
+    const int64_t matrices = learns_noise ? 2 : 1;
+    struct plan_part *part =
+        add_part(plan, PLAN_GATE, level ? "%s.moe.gate2" : "%s.moe.gate", place);
+    part->packed = matrices * n_gates * dim * n;
+    part->parameters = part->packed + (kind == CONFIG_GATE_BALANCED ? n_gates * n : 0);
+    part->work[side] = (double)matrices * (double)(n_asked * n) * (double)dim;
+    part->kept[side] = (double)n_asked * (double)(kept[kind] * n + 4 * moe->top_k.value[level]);
+    part->scratch[side] = 2 * (double)(n_asked * n);
 }
 
-static struct cost encoder_cost(const struct config_model *model)
+/* Numbers of one expert: in a matrix of the optimiser's factored kind, and the sums of its rows and
+ * columns. */
+static void add_expert_matrix(struct plan_part *part, int64_t n_experts, int64_t in, int64_t out)
 {
-    const int64_t dim = model->dim, n_layers = model->encoder.layers;
-    const bool is_bidirectional = model->encoder.bidirectional == CONFIG_BIDIRECTIONAL_FIRST;
-    struct cost total = {.activations = dim};
-    add(&total, lstm_cost(dim, model->encoder.hidden, dim), n_layers + is_bidirectional);
-    add(&total, moe_cost(&model->moe, dim), count_places(model->moe.after.encoder, n_layers));
-    return total;
+    part->parameters += n_experts * in * out;
+    part->packed += n_experts * in * out;
+    part->factored += n_experts * (in + out);
 }
 
-static struct cost decoder_cost(const struct config_model *model)
+/* What tokens, sent on by each level and then to an expert, leave and need. An LSTM's hidden layer
+ * has four gates, cells and outputs; another as many units as there are patches, and their sum. */
+static void add_expert_activations(struct plan_part *part, enum plan_side side,
+                                   const struct config *config)
 {
-    const int64_t dim = model->dim, n_layers = model->decoder.layers;
-    const int64_t attention_dim = config_attention_dim(model);
-    const int64_t attention = 2 * dim * attention_dim, readout = 2 * dim * dim;
-    struct cost total = {.parameters = attention + attention_dim + readout + dim,
-                         .multiply_adds = (double)(attention + readout),
-                         .activations = 4 * attention_dim + 8 * dim};
-    add(&total, lstm_cost(dim, model->decoder.hidden, dim), 1);
-    add(&total, lstm_cost(2 * dim, model->decoder.hidden, dim), n_layers - 1);
-    add(&total, moe_cost(&model->moe, dim), count_places(model->moe.after.decoder, n_layers));
-    return total;
+    const struct config_moe *moe = &config->model.moe;
+    const int64_t patches = moe->expert.patches, n_levels = moe->experts.n;
+    const double dim = (double)config->model.dim, hidden = (double)moe->expert.hidden;
+    const double groups = n_levels > 1 ? (double)moe->top_k.value[0] : 0;
+    const double choices = (double)moe->top_k.value[n_levels - 1] * (n_levels > 1 ? groups : 1);
+    const int64_t units = moe->expert.type == CONFIG_EXPERT_LSTM ? 6 : patches + (patches > 1);
+    const double inner = choices * hidden * (double)units;
+    const bool keeps = !config->train.recompute_experts;
+    part->kept[side] = 2 * (groups + choices) * dim + (keeps ? inner : 0) + 4 * dim;
+    part->scratch[side] =
+        2 * (groups + choices) * dim + 2 * choices * hidden + (keeps ? 0 : inner) + 3 * dim;
 }
 
-static int64_t table_count(unsigned tie)
+static void add_experts(struct plan *plan, enum plan_side side, const struct config *config,
+                        const char *place)
 {
-    const int64_t n_tied =
-        !!(tie & CONFIG_TIE_SOURCE) + !!(tie & CONFIG_TIE_TARGET) + !!(tie & CONFIG_TIE_SOFTMAX);
-    return n_tied ? 4 - n_tied : 3;
+    const struct config_moe *moe = &config->model.moe;
+    const int64_t dim = config->model.dim, hidden = moe->expert.hidden, n = plan->n_experts;
+    const bool is_lstm = moe->expert.type == CONFIG_EXPERT_LSTM;
+    const int64_t bias = is_lstm ? 4 * hidden : hidden + dim;
+    struct plan_part *part = add_part(plan, PLAN_EXPERTS, "%s.moe.expert", place);
+    if (is_lstm) {
+        add_expert_matrix(part, n, dim, 4 * hidden);
+        add_expert_matrix(part, n, dim, 4 * hidden);
+    } else {
+        add_expert_matrix(part, n, dim / moe->expert.patches, hidden);
+    }
+    add_expert_matrix(part, n, hidden, dim);
+    part->parameters += n * bias;
+    part->factored += n * bias;
+    const int64_t choices = moe->top_k.value[0] * (moe->experts.n > 1 ? moe->top_k.value[1] : 1);
+    part->work[side] = (double)(choices * dim) * (double)hidden * (is_lstm ? 2 * 4 + 1 : 2);
+    add_expert_activations(part, side, config);
 }
 
-struct plan plan_make(const struct config *config)
+static void add_moe(struct plan *plan, enum plan_side side, const struct config *config,
+                    const char *stack, int64_t layer)
 {
-    enum { BYTES = 4, OUTPUT_ROWS = 1024 };
+    const struct config_moe *moe = &config->model.moe;
+    char place[PLAN_NAME_BYTES - 12];
+    snprintf(place, sizeof place, "%s.%lld", stack, (long long)layer);
+    add_gates(plan, side, config, place, 0, 1, 1);
+    if (moe->experts.n > 1)
+        add_gates(plan, side, config, place, 1, moe->experts.value[0], moe->top_k.value[0]);
+    add_experts(plan, side, config, place);
+}
+
+/* -- the model -- */
+
+static void add_encoder(struct plan *plan, const struct config *config)
+{
     const struct config_model *model = &config->model;
-    const int64_t dim = model->dim, n_words = config->data.subword.size;
-    const struct cost encoder = encoder_cost(model), decoder = decoder_cost(model);
-    const struct cost moe = moe_cost(&model->moe, dim);
-    const int64_t n_moe = count_places(model->moe.after.encoder, model->encoder.layers) +
-                          count_places(model->moe.after.decoder, model->decoder.layers);
-    const int64_t words = table_count(model->tie) * n_words * dim + n_words;
-    const int64_t all = words + encoder.parameters + decoder.parameters;
-    const int64_t copies = config->train.average > 0 ? 5 : 4;
-    const int64_t n_tokens = config->train.batch_tokens;
-    const int64_t logits = (n_tokens < OUTPUT_ROWS ? n_tokens : OUTPUT_ROWS) * n_words;
-    return (struct plan){
-        .parameters = all,
-        .parameters_words = words,
-        .parameters_experts = n_moe * (moe.parameters - 2 * dim * config_moe_experts(&model->moe)),
-        .encoder_multiply_adds = encoder.multiply_adds,
-        .decoder_multiply_adds = decoder.multiply_adds,
-        .softmax_multiply_adds = (double)(n_words * dim),
-        .model_bytes = all * BYTES,
-        .training_bytes = (copies + 2) * all * BYTES,
-        .activation_bytes =
-            BYTES * (n_tokens * (encoder.activations + decoder.activations) + logits)};
+    const int64_t dim = model->dim, hidden = model->encoder.hidden;
+    const bool has_projection = model->encoder.projection;
+    for (int64_t l = 1; l <= model->encoder.layers; l++) {
+        struct plan_part *part = add_part(plan, PLAN_LAYER, "encoder.%lld.forward", (long long)l);
+        add_lstm(part, PLAN_SOURCE, dim, hidden, dim, has_projection);
+        if (l == 1 && model->encoder.bidirectional == CONFIG_BIDIRECTIONAL_FIRST) {
+            part = add_part(plan, PLAN_LAYER, "encoder.1.backward");
+            add_lstm(part, PLAN_SOURCE, dim, hidden, dim, has_projection);
+        }
+        if (model->moe.after.encoder[l])
+            add_moe(plan, PLAN_SOURCE, config, "encoder", l);
+    }
+}
+
+static void add_decoder(struct plan *plan, const struct config *config)
+{
+    const struct config_model *model = &config->model;
+    const int64_t dim = model->dim, hidden = model->decoder.hidden;
+    const int64_t attention_dim = config_attention_dim(model);
+    for (int64_t l = 1; l <= model->decoder.layers; l++) {
+        const bool reads_context = l > 1 || model->decoder.input_feeding;
+        struct plan_part *part = add_part(plan, PLAN_LAYER, "decoder.%lld.lstm", (long long)l);
+        add_lstm(part, PLAN_TARGET, reads_context ? 2 * dim : dim, hidden, dim,
+                 model->decoder.projection);
+        if (model->moe.after.decoder[l])
+            add_moe(plan, PLAN_TARGET, config, "decoder", l);
+        plan->cells += 2 * (hidden + dim);
+    }
+    struct plan_part *attention = add_part(plan, PLAN_LAYER, "decoder.attention");
+    add_matrix(attention, PLAN_SOURCE, dim, attention_dim);
+    add_matrix(attention, PLAN_TARGET, dim, attention_dim);
+    attention->parameters += attention_dim;
+    attention->kept[PLAN_SOURCE] = (double)(attention_dim + dim);
+    attention->kept[PLAN_TARGET] = (double)(2 * attention_dim + dim + PLAN_SENTENCE_TOKENS);
+    plan->pair_work = (double)(attention_dim + dim);
+    struct plan_part *readout = add_part(plan, PLAN_LAYER, "decoder.readout");
+    add_matrix(readout, PLAN_TARGET, 2 * dim, dim);
+    readout->parameters += dim;
+    readout->kept[PLAN_TARGET] = (double)(6 * dim);
+}
+
+/* Source, target and softmax matrices, shared as model.tie says. */
+static void add_tables(struct plan *plan, const struct config *config)
+{
+    const unsigned tie = config->model.tie;
+    const int64_t dim = config->model.dim, numbers = plan->vocabulary * dim;
+    const bool is_lm = config->model.type == CONFIG_MODEL_LM;
+    const bool ties_softmax = (tie & CONFIG_TIE_SOFTMAX) != 0;
+    static const char *const names[] = {"source", "target"};
+    struct plan_part *part;
+    if (tie) {
+        part = add_part(plan, PLAN_EMBEDDING, "embedding.shared");
+        part->parameters = numbers;
+        part->packed = ties_softmax ? numbers : 0;
+        part->kept[PLAN_SOURCE] = tie & CONFIG_TIE_SOURCE ? (double)dim : 0;
+        part->kept[PLAN_TARGET] = tie & CONFIG_TIE_TARGET && !is_lm ? (double)dim : 0;
+    }
+    for (int side = 0; side < (is_lm ? 1 : 2); side++)
+        if (!(tie & (side ? CONFIG_TIE_TARGET : CONFIG_TIE_SOURCE))) {
+            part = add_part(plan, PLAN_EMBEDDING, "embedding.%s", names[side]);
+            part->parameters = numbers;
+            part->kept[side] = (double)dim;
+        }
+    part = add_part(plan, PLAN_SOFTMAX, "output");
+    add_matrix(part, is_lm ? PLAN_SOURCE : PLAN_TARGET, plan->vocabulary, dim);
+    part->parameters = (ties_softmax ? 0 : numbers) + plan->vocabulary;
+    part->packed = ties_softmax ? 0 : numbers;
+}
+
+void plan_make(struct plan *plan, const struct config *config)
+{
+    *plan = (struct plan){.n_experts = config_moe_experts(&config->model.moe),
+                          .vocabulary = config->data.subword.size,
+                          .dim = config->model.dim};
+    add_tables(plan, config);
+    add_encoder(plan, config);
+    if (config->model.type == CONFIG_MODEL_GNMT)
+        add_decoder(plan, config);
+}
+
+int64_t plan_parameters(const struct plan *plan, enum plan_kind kind)
+{
+    int64_t sum = 0;
+    for (int64_t i = 0; i < plan->n_parts; i++)
+        sum += plan->part[i].kind == kind ? plan->part[i].parameters : 0;
+    return sum;
+}
+
+double plan_work(const struct plan *plan, enum plan_kind kind, enum plan_side side)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < plan->n_parts; i++)
+        sum += plan->part[i].kind == kind ? plan->part[i].work[side] : 0;
+    return sum;
+}
+
+/* -- memory -- */
+
+enum { BYTES = 4, LOGITS_ROWS = 1024 };
+
+/* A rank's share of a part's numbers. */
+static double share_of(const struct plan *plan, const struct plan_part *part, int64_t ranks)
+{
+    if (part->kind != PLAN_EXPERTS)
+        return 1;
+    return (double)((plan->n_experts + ranks - 1) / ranks) / (double)plan->n_experts;
+}
+
+/* Numbers that `tokens` tokens of each side leave, and what the dearest part needs beside. */
+static double activations(const struct plan *plan, double tokens, bool trains)
+{
+    double kept = 0, scratch = 0;
+    for (int64_t i = 0; i < plan->n_parts; i++)
+        for (int side = 0; side < PLAN_N_SIDES; side++) {
+            const struct plan_part *part = &plan->part[i];
+            kept += part->kept[side] * tokens;
+            if (trains && part->scratch[side] * tokens > scratch)
+                scratch = part->scratch[side] * tokens;
+        }
+    const double rows = tokens < LOGITS_ROWS ? tokens : LOGITS_ROWS;
+    const double logits = rows * (double)plan->vocabulary;
+    return kept + (scratch > logits ? scratch : logits);
+}
+
+struct plan_memory plan_training(const struct plan *plan, const struct config *config,
+                                 int64_t ranks)
+{
+    const bool factors = config->train.optimizer.experts == CONFIG_EXPERT_OPTIMIZER_FACTORED;
+    struct plan_memory memory = {0};
+    for (int64_t i = 0; i < plan->n_parts; i++) {
+        const struct plan_part *part = &plan->part[i];
+        const double share = BYTES * share_of(plan, part, ranks);
+        const double numbers = share * (double)part->parameters;
+        const bool is_factored = factors && part->kind == PLAN_EXPERTS;
+        memory.values += numbers;
+        memory.gradients += numbers;
+        memory.moments += is_factored ? share * (double)part->factored : 2 * numbers;
+        memory.averages += config->train.average > 0 ? numbers : 0;
+        memory.packed += 2 * share * (double)part->packed;
+    }
+    memory.activations = BYTES * activations(plan, (double)config->train.batch_tokens, true);
+    return memory;
+}
+
+struct plan_memory plan_decoding(const struct plan *plan, const struct config *config,
+                                 int64_t ranks)
+{
+    struct plan_memory memory = {0};
+    for (int64_t i = 0; i < plan->n_parts; i++) {
+        const struct plan_part *part = &plan->part[i];
+        const double share = BYTES * share_of(plan, part, ranks);
+        memory.values += share * (double)part->parameters;
+        memory.packed += share * (double)part->packed;
+    }
+    const double rows =
+        (double)config->translate.beam * (PLAN_DECODING_TOKENS / (double)PLAN_SENTENCE_TOKENS);
+    const double state = rows * (double)(plan->cells + plan->vocabulary);
+    memory.activations =
+        BYTES * (activations(plan, PLAN_DECODING_TOKENS, false) + (plan->cells ? state : 0));
+    return memory;
+}
+
+double plan_memory_total(const struct plan_memory *memory)
+{
+    return memory->values + memory->gradients + memory->moments + memory->averages +
+           memory->packed + memory->activations;
 }

@@ -1,0 +1,212 @@
+/* What is planned against what is laid out: parameters of random configurations, part by part, and
+ * the memory that a training pass really takes. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "model/model.h"
+#include "model/plan.h"
+#include "tests/fixture.h"
+
+enum { N_CONFIGS = 100, MAX_SETTINGS = 16, SETTING_BYTES = 64 };
+
+struct settings {
+    char text[MAX_SETTINGS][SETTING_BYTES];
+    const char *item[MAX_SETTINGS];
+    size_t n;
+};
+
+static void set(struct settings *settings, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void set(struct settings *settings, const char *format, ...)
+{
+    assert_true(settings->n < MAX_SETTINGS);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(settings->text[settings->n], SETTING_BYTES, format, arguments);
+    va_end(arguments);
+    settings->item[settings->n] = settings->text[settings->n];
+    settings->n++;
+}
+
+static const char *one_of(struct fixture *fixture, const char *const *words, int32_t n)
+{
+    return words[fixture_below(fixture, n)];
+}
+
+/* A small configuration; sizes that could stand for each other are rarely equal. */
+static void draw(struct fixture *fixture, struct config *config)
+{
+    static const char *const ties[] = {"[]", "[source, target]", "[source, softmax]",
+                                       "[target, softmax]", "[source, target, softmax]"};
+    static const char *const places[] = {"[]", "[encoder.1]", "[decoder.1]",
+                                         "[encoder.2, decoder.1]",
+                                         "[encoder.1, encoder.2, decoder.1, decoder.2]"};
+    static const char *const directions[] = {"first", "none"};
+    static const char *const gates[] = {"softmax", "noisy_top_k", "switch", "balanced"};
+    static const char *const experts[] = {"relu", "linear", "cubic"};
+    struct settings settings = {.n = 0};
+    set(&settings, "data.subword.size=%d", 30 + fixture_below(fixture, 40));
+    set(&settings, "model.dim=%d", 4 * (2 + fixture_below(fixture, 5)));
+    set(&settings, "model.tie=%s", one_of(fixture, ties, 5));
+    set(&settings, "model.encoder.layers=%d", 3 + fixture_below(fixture, 2));
+    set(&settings, "model.encoder.hidden=%d", 3 + fixture_below(fixture, 20));
+    set(&settings, "model.encoder.bidirectional=%s", one_of(fixture, directions, 2));
+    set(&settings, "model.decoder.layers=%d", 3 + fixture_below(fixture, 2));
+    set(&settings, "model.decoder.hidden=%d", 3 + fixture_below(fixture, 20));
+    set(&settings, "model.decoder.attention_dim=%d", fixture_below(fixture, 12));
+    set(&settings, "model.moe.after=%s", one_of(fixture, places, 5));
+    if (fixture_below(fixture, 2)) {
+        set(&settings, "model.moe.experts=%d", 2 + fixture_below(fixture, 6));
+        set(&settings, "model.moe.gate=%s", one_of(fixture, gates, 4));
+    } else {
+        set(&settings, "model.moe.experts=[%d, %d]", 2 + fixture_below(fixture, 3),
+            2 + fixture_below(fixture, 5));
+        set(&settings, "model.moe.gate=[%s, %s]", one_of(fixture, gates, 4),
+            one_of(fixture, gates, 4));
+    }
+    set(&settings, "model.moe.noise=%d", fixture_below(fixture, 4) > 0);
+    set(&settings, "model.moe.expert.type=%s", one_of(fixture, experts, 3));
+    set(&settings, "model.moe.expert.hidden=%d", 3 + fixture_below(fixture, 20));
+    set(&settings, "model.moe.expert.patches=%d", 1 << fixture_below(fixture, 3));
+    if (config_read(config, NULL, settings.item, settings.n) < 0)
+        fail_msg("%s", status_message());
+}
+
+static bool begins_with(const char *name, const char *part)
+{
+    const size_t length = strlen(part);
+    return strncmp(name, part, length) == 0 && (name[length] == '.' || name[length] == '\0');
+}
+
+/* Every parameter belongs to one part, and every part has the parameters it says. */
+static void compare(const struct plan *plan, const struct param_list *params)
+{
+    int64_t found = 0;
+    for (int64_t i = 0; i < plan->n_parts; i++) {
+        const struct plan_part *part = &plan->part[i];
+        int64_t numbers = 0, packed = 0;
+        for (int64_t j = 0; j < params->count; j++) {
+            const struct param *param = params->items[j];
+            if (!begins_with(param->name, part->name))
+                continue;
+            numbers += tensor_count(&param->weight.value);
+            packed += param->forms ? tensor_count(&param->weight.value) : 0;
+        }
+        if (numbers != part->parameters || packed != part->packed)
+            fail_msg("%s: %lld numbers of which %lld are packed, planned are %lld and %lld",
+                     part->name, (long long)numbers, (long long)packed, (long long)part->parameters,
+                     (long long)part->packed);
+        found += numbers;
+    }
+    assert_int_equal(found, param_list_size(params));
+}
+
+static void test_parameters(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    fixture_open(&fixture, "ref");
+    struct config *config = malloc(sizeof *config);
+    struct plan *plan = malloc(sizeof *plan);
+    struct model *model = malloc(sizeof *model);
+    assert_true(config && plan && model);
+    for (int i = 0; i < N_CONFIGS; i++) {
+        draw(&fixture, config);
+        plan_make(plan, config);
+        assert_int_equal(
+            model_init(model, &fixture.backend, config, config->data.subword.size, false),
+            STATUS_OK);
+        compare(plan, &model->params);
+        model_free(model);
+    }
+    free(model);
+    free(plan);
+    free(config);
+    fixture_close(&fixture);
+}
+
+/* Bytes of the activations' arena that one training pass of 4 x 25 tokens a side takes. */
+static double measure(struct fixture *fixture, const struct config *config)
+{
+    enum { N_T = 25, N_B = 4 };
+    const int32_t n_words = (int32_t)config->data.subword.size;
+    struct model *model = calloc(1, sizeof *model);
+    struct model_record *record = calloc(1, sizeof *record);
+    assert_true(model && record);
+    assert_int_equal(model_init(model, &fixture->backend, config, n_words, true), STATUS_OK);
+    model_start(model, 1);
+    int32_t lengths[N_B] = {N_T, N_T, N_T, N_T};
+    struct model_batch batch = {
+        .source = fixture_sequence(fixture, N_T, N_B, NULL, n_words),
+        .target = fixture_sequence(fixture, N_T, N_B, NULL, n_words),
+    };
+    batch.source.lengths = fixture_ints(fixture, lengths, N_B);
+    int32_t labels[N_T * N_B];
+    for (int i = 0; i < N_T * N_B; i++)
+        labels[i] = fixture_below(fixture, n_words);
+    batch.labels = fixture_ints(fixture, labels, N_T * N_B);
+    const size_t before = arena_mark(&fixture->arena);
+    model_loss(model, &fixture->pass, record, &batch, 0, 1, 1);
+    const double bytes = (double)(fixture->arena.high_mark - before);
+    model_free(model);
+    free(record);
+    free(model);
+    return bytes;
+}
+
+/* The plan says "about": by a seventh, for any shape that is not so small that the ends of tensors
+ * count. */
+static void test_activations(void **state)
+{
+    (void)state;
+    static const char *const shapes[][4] = {
+        {"model.moe.expert.hidden=64", "model.encoder.hidden=64", "model.decoder.hidden=64"},
+        {"model.moe.expert.hidden=512", "model.encoder.hidden=64", "model.decoder.hidden=64"},
+        {"model.moe.experts=200", "model.encoder.hidden=64", "model.decoder.hidden=64"},
+        {"model.moe.after=[]", "model.encoder.hidden=256", "model.decoder.hidden=64"},
+        {"model.moe.experts=[40, 50]", "model.moe.top_k=[3, 2]", "model.decoder.hidden=64"},
+        {"model.moe.experts=300", "model.moe.gate=balanced", "model.moe.expert.hidden=64"},
+        {"model.moe.expert.patches=4", "model.moe.expert.type=cubic", "model.moe.top_k=4"},
+        {"train.recompute_experts=true", "model.moe.expert.hidden=2048", "model.moe.top_k=4"},
+        {"data.subword.size=20000", "model.encoder.hidden=64", "model.decoder.hidden=64"},
+    };
+    struct config *config = malloc(sizeof *config);
+    struct plan *plan = malloc(sizeof *plan);
+    assert_true(config && plan);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const char *items[] = {"data.subword.size=50", "model.dim=64", "train.batch_tokens=100",
+                               shapes[i][0],           shapes[i][1],   shapes[i][2]};
+        struct fixture fixture;
+        fixture_open(&fixture, "ref");
+        const bool has_size = strncmp(shapes[i][0], "data", 4) == 0;
+        assert_int_equal(config_read(config, NULL, items + has_size, 6 - (size_t)has_size),
+                         STATUS_OK);
+        plan_make(plan, config);
+        const double planned = plan_training(plan, config, 1).activations;
+        const double taken = measure(&fixture, config);
+        if (!(fabs(planned / taken - 1) < 0.15))
+            fail_msg("%s %s: %.0f bytes planned, %.0f taken", shapes[i][0], shapes[i][1], planned,
+                     taken);
+        fixture_close(&fixture);
+    }
+    free(plan);
+    free(config);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parameters),
+        cmocka_unit_test(test_activations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
