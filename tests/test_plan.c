@@ -193,6 +193,7 @@ static void test_activations(void **state)
         plan_make(plan, config);
         const double planned = plan_training(plan, config, 1).activations;
         const double taken = measure(&fixture, config);
+        printf("%s %.3f\n", shapes[i][0], planned / taken);
         if (!(fabs(planned / taken - 1) < 0.15))
             fail_msg("%s %s: %.0f bytes planned, %.0f taken", shapes[i][0], shapes[i][1], planned,
                      taken);

@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""mixt plan against the figures published with the paper's models, and its own sums.
+
+Usage: test_plan.py MIXT [--only NAME] [--seed N]
+"""
+import glob
+import json
+import os
+import resource
+import time
+
+from harness import expect, expect_error, main
+
+RECIPES = os.path.join(os.path.dirname(__file__), "..", "..", "recipes")
+
+# Multiply-adds a timestep and parameters without embedding and softmax, in millions, and all
+# parameters in billions, as printed in tables 7 and 8 of Shazeer et al. 2017.
+PUBLISHED = {
+    "lm-1b-lstm-2048-512": ("9.4", "9.4", "0.8"),
+    "lm-1b-4xlstm-512": ("8.4", "8.4", "0.8"),
+    "lm-1b-moe-1-wide": ("8.4", "8.4", "0.8"),
+    "lm-1b-moe-4": ("8.4", "8.4", "0.8"),
+    "lm-1b-moe-32": ("8.4", "37.8", "0.9"),
+    "lm-1b-moe-256": ("8.6", "272.9", "1.1"),
+    "lm-1b-moe-256-h": ("8.4", "272.9", "1.1"),
+    "lm-1b-moe-1024-h": ("8.5", "1079.0", "1.9"),
+    "lm-1b-moe-4096-h": ("8.9", "4303.4", "5.1"),
+    "lm-1b-moe-34m": ("33.8", "4313.9", "6.0"),
+    "lm-1b-moe-143m": ("142.7", "4371.1", "6.0"),
+    "lm-100b-4xlstm-512": ("8.4", "8.4", "0.1"),
+    "lm-100b-moe-32": ("8.4", "37.8", "0.1"),
+    "lm-100b-moe-256-h": ("8.4", "272.9", "0.4"),
+    "lm-100b-moe-1024-h": ("8.5", "1079.0", "1.2"),
+    "lm-100b-moe-4096-h": ("8.6", "4303.4", "4.4"),
+    "lm-100b-moe-16384-h": ("8.8", "17201.0", "17.3"),
+    "lm-100b-moe-65536-h": ("9.2", "68791.0", "68.9"),
+    "lm-100b-moe-131072-h": ("9.7", "137577.6", "137.7"),
+    "wmt14-en-fr-moe-2048": ("85", None, "8.7"),
+    "wmt14-en-de-moe-2048": ("85", None, "8.7"),
+    "multilingual-moe-512": ("102", None, "8.7"),
+}
+
+
+def plan(bench, *arguments, **options):
+    result = bench.run("plan", "--json", *arguments, **options)
+    expect(result.code == 0 and result.err == "", f"plan {arguments}: {result}")
+    return json.loads(result.out)
+
+
+def recipe(name):
+    return os.path.join(RECIPES, "paper", name + ".yaml")
+
+
+def expect_published(what, value, printed, share):
+    """Within a share of the printed figure, or it is the printed one when rounded as that is."""
+    digits = len(printed.partition(".")[2])
+    wanted = float(printed)
+    expect(abs(value / wanted - 1) <= share or abs(value - wanted) <= 0.5 * 10 ** -digits,
+           f"{what}: {value}, published is {printed}")
+
+
+def test_published(bench):
+    names = sorted(os.path.basename(path)[:-5] for path in glob.glob(recipe("*")))
+    expect(names == sorted(PUBLISHED), f"recipes {names}")
+    for name, (work, layers, total) in PUBLISHED.items():
+        found = plan(bench, "-c", recipe(name))
+        parameters = found["parameters"]
+        expect(found["name"] == name, f"{name} is called {found['name']}")
+        share = 0.01 if layers is None else 0.02
+        expect_published(name + ", multiply-adds", found["multiply_adds"]["timestep"] / 1e6, work,
+                         share)
+        expect_published(name + ", parameters", parameters["total"] / 1e9, total, share)
+        if layers:
+            expect_published(name + ", layers",
+                             parameters["without_embedding_and_softmax"] / 1e6, layers, share)
+
+
+def test_exact(bench):
+    """MoE-1024-h by hand: 16 groups of 64 experts, two of each a token, noisy gates."""
+    found = plan(bench, "-c", recipe("lm-1b-moe-1024-h"))
+    lstm = 2 * 512 * 4 * 512
+    gate, asked = 2 * 512 * (16 + 1024), 2 * 512 * (16 + 2 * 64)
+    expert = 2 * 512 * 1024
+    biases = 2 * 4 * 512 + 1024 * (1024 + 512)
+    words = 793471
+    expect(found["multiply_adds"]["timestep"] == 2 * lstm + asked + 4 * expert,
+           found["multiply_adds"])
+    expect(found["parameters"] == {
+        "total": 2 * lstm + gate + 1024 * expert + biases + 2 * words * 512 + words,
+        "without_embedding_and_softmax": 2 * lstm + gate + 1024 * expert + biases,
+        "experts": 1024 * (expert + 1024 + 512), "gates": gate}, found["parameters"])
+    expect(found["multiply_adds"]["softmax"] == words * 512, found["multiply_adds"])
+
+
+def test_parts_add_up(bench):
+    for path in glob.glob(os.path.join(RECIPES, "**", "*.yaml"), recursive=True):
+        found = plan(bench, "-c", path)
+        parts, work = found["parts"], found["multiply_adds"]
+        expect(sum(part["parameters"] for part in parts) == found["parameters"]["total"], path)
+        side_sums = sum(part[side + "_multiply_adds"] for part in parts
+                        for side in ("source", "target"))
+        expect(side_sums == work["timestep"] + work["softmax"], path)
+        expect(work["timestep"] == work["layers"] + work["gates"] + work["experts"], path)
+
+
+def test_ranks(bench):
+    """Experts are shared, the rest is not; what Adam keeps is twice the values, or factored."""
+    name = recipe("lm-1b-moe-256-h")
+    found = plan(bench, "-c", name, "--ranks", "1,8,3")
+    expect([memory["ranks"] for memory in found["memory_bytes"]] == [1, 8, 3], found)
+    parameters = found["parameters"]
+    for memory, experts in zip(found["memory_bytes"], (256, 32, 86)):
+        training = memory["training"]
+        values = 4 * (parameters["total"] - parameters["experts"] * (256 - experts) / 256)
+        expect(training["values"] == training["gradients"] == training["moments"] / 2 == values
+               and training["averages"] == 0, f"{values} bytes wanted: {training}")
+        expect(training["total"] == sum(training.values()) - training["total"], training)
+        expect(memory["decoding"]["values"] == values, memory)
+        expect(memory["decoding"]["gradients"] == memory["decoding"]["moments"] == 0, memory)
+    same = found["memory_bytes"][0]["training"]
+    factored = plan(bench, "-c", name, "train.optimizer.experts=factored",
+                    "train.average=0.9")["memory_bytes"][0]["training"]
+    experts = 256 * (2 * (512 + 1024) + 1024 + 512)
+    expect(factored["moments"] == 8 * (parameters["total"] - parameters["experts"]) + 4 * experts
+           and factored["averages"] == same["values"], f"{experts} numbers wanted: {factored}")
+    recomputed = plan(bench, "-c", name, "train.recompute_experts=true")
+    expect(recomputed["memory_bytes"][0]["training"]["activations"] < same["activations"],
+           "hidden units of experts are counted where they are not kept")
+
+
+def test_small_and_quick(bench):
+    """137 billion parameters in little memory and under a second."""
+    start_s = time.monotonic()
+    plan(bench, "-c", recipe("lm-100b-moe-131072-h"), "--ranks", "1,2,4,8,16,32,64,128")
+    expect(time.monotonic() - start_s < 1, f"{time.monotonic() - start_s} s")
+    peak_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    expect(peak_kib < 256 * 1024, f"{peak_kib} KiB")
+
+
+def test_text(bench):
+    """The text shows the numbers of the JSON."""
+    arguments = ["-c", recipe("wmt14-en-fr-moe-2048"), "--ranks", "64"]
+    found = plan(bench, *arguments)
+    result = bench.run("plan", *arguments)
+    text = result.out.decode()
+    expect(result.code == 0 and result.err == "", str(result))
+    for part in found["parts"]:
+        line = f"{part['name']:24} {part['parameters']:15d} {part['source_multiply_adds']:15.0f} " \
+               f"{part['target_multiply_adds']:15.0f}\n"
+        expect(line in text, f"{line!r} wanted in:\n{text}")
+    for number in (found["parameters"]["experts"], found["multiply_adds"]["timestep"]):
+        expect(f" {number:.0f} " in text, f"{number} wanted in:\n{text}")
+    total = found["memory_bytes"][0]["training"]["total"] / 2 ** 20
+    expect(f" {total:.0f}\n" in text, f"{total} MiB wanted in:\n{text}")
+
+
+def test_wrong_use(bench):
+    for ranks in ("0", "", "1,", "x", "1,x", "-3", "1 2", "99999999999999999999", "1000001"):
+        expect_error(bench.run("plan", "--ranks=" + ranks), 2, "--ranks", f"'{ranks}'")
+    expect_error(bench.run("plan", "--ranks=" + ",".join(["1"] * 33)), 2, "--ranks", "32")
+    expect_error(bench.run("plan", "-c", "nosuch"), 1, "nosuch")
+    expect_error(bench.run("plan", "model.moe.top_k=17"), 2, "model.moe.top_k")
+    expect_error(bench.run("plan", "--json", "model.dim=0"), 2, "model.dim")
+
+
+if __name__ == "__main__":
+    main([value for name, value in list(globals().items()) if name.startswith("test_")])
