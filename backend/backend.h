@@ -5,7 +5,8 @@
  * never ask which backend runs them.
  *
  * Dimension letters: S source length, T target length, B sentences, N rows (tokens), D width,
- * H LSTM cells, P LSTM projection, V vocabulary, E experts, K experts a token, F expert hidden.
+ * A attention's hidden width, H LSTM cells, P LSTM projection, V vocabulary, E experts, K experts a
+ * token, F expert hidden.
  * "real" is f32, or f64 on the double reference. Tensors are seen as matrices [rows, columns] where
  * an operation works row by row (tensor_rows, tensor_columns).
  *
@@ -224,6 +225,12 @@ struct backend_ops {
     /* gates inout become the gradients of a. d_cells [N, H] inout holds what reaches c_t from the
      * step after and becomes the gradient of before. d_hidden [N, H] of m_t. */
     void (*lstm_cell_backward)(B, OUT gates, OUT d_cells, IN cells, IN before, IN d_hidden);
+    /* scores [T, B, S] = sum over a of v [A] tanh(query [T, B, A] + keys [S, B, A]) at s <
+     * lengths[b], and 0 from there on: additive attention, Shazeer et al. 2017, eq. 21. */
+    void (*additive_scores)(B, OUT scores, IN query, IN keys, IN v, IN lengths);
+    /* d_query = , d_keys += and d_v += from d_scores, which counts nothing at s >= lengths[b]. */
+    void (*additive_scores_backward)(B, OUT d_query, OUT d_keys, OUT d_v, IN query, IN keys, IN v,
+                                     IN lengths, IN d_scores);
     /* weights [T, B, S] inout: each row of scores becomes its softmax over s < lengths[b], and 0
      * from there on. lengths [B] i32, each >= 1. */
     void (*attention_softmax)(B, OUT weights, IN lengths);

@@ -33,7 +33,8 @@ void decoder_init(struct decoder *decoder, struct param_list *params,
         if (config->has_moe_after[l])
             moe_init(&layer->moe, params, name, dim, &config->moe, stream_of(l, STREAM_MOE));
     }
-    attention_init(&decoder->attention, params, "decoder.attention", dim, config->attention_dim);
+    attention_init(&decoder->attention, params, "decoder.attention", dim, config->attention_dim,
+                   config->attention);
     linear_init(&decoder->readout, params, "decoder.readout", 2 * dim, dim, true);
 }
 

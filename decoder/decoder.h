@@ -20,11 +20,12 @@
 enum { DECODER_MAX_LAYERS = 16 };
 
 struct decoder_config {
-    int64_t n_layers;                       /* 1..DECODER_MAX_LAYERS */
-    int64_t dim;                            /* D */
-    int64_t hidden;                         /* H; D without a projection */
-    bool has_projection;                    /* of the cells to D */
-    int64_t attention_dim;                  /* A */
+    int64_t n_layers;      /* 1..DECODER_MAX_LAYERS */
+    int64_t dim;           /* D */
+    int64_t hidden;        /* H; D without a projection */
+    bool has_projection;   /* of the cells to D */
+    int64_t attention_dim; /* A */
+    enum attention_kind attention;
     bool has_moe_after[DECODER_MAX_LAYERS]; /* [l-1]: a MoE layer follows LSTM layer l */
     struct moe_config moe;
 };

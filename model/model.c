@@ -52,6 +52,11 @@ static struct encoder_config encoder_config_of(const struct config *whole)
     return encoder;
 }
 
+static enum attention_kind attention_kind_of(enum config_attention attention)
+{
+    return attention == CONFIG_ATTENTION_ADDITIVE ? ATTENTION_ADDITIVE : ATTENTION_FACTORED;
+}
+
 static struct decoder_config decoder_config_of(const struct config *whole)
 {
     const struct config_model *config = &whole->model;
@@ -60,6 +65,7 @@ static struct decoder_config decoder_config_of(const struct config *whole)
                                      .hidden = config->decoder.hidden,
                                      .has_projection = config->decoder.projection,
                                      .attention_dim = config_attention_dim(config),
+                                     .attention = attention_kind_of(config->decoder.attention),
                                      .moe = moe_config_of(whole)};
     for (int64_t l = 0; l < decoder.n_layers; l++)
         decoder.has_moe_after[l] = config->moe.after.decoder[l + 1];

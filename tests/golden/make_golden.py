@@ -152,10 +152,13 @@ def mixture(x, gates, w):
     return y
 
 
-def attend(x, memory, u, w, v):
-    """Eq. 22 for one sentence: x [T, D], memory [S, D]; weights [T, S]."""
-    keys, query = torch.tanh(memory @ u), torch.tanh(x @ w)
-    scores = (v * query[:, None, :] * keys[None, :, :]).sum(dim=2)
+def attend(x, memory, u, w, v, is_additive=False):
+    """Eq. 22, or 21, for one sentence: x [T, D], memory [S, D]; weights [T, S]."""
+    keys, query = (memory @ u)[None, :, :], (x @ w)[:, None, :]
+    if is_additive:
+        scores = (v * torch.tanh(query + keys)).sum(dim=2)
+    else:
+        scores = (v * torch.tanh(query) * torch.tanh(keys)).sum(dim=2)
     weights = torch.softmax(scores, dim=1)
     return weights, (weights[:, :, None] * memory[None, :, :]).sum(dim=1)
 
@@ -190,31 +193,33 @@ def make_lstm(golden, draw, prefix, projected):
             if ours == "projection" and not projected:
                 continue
             parameter = getattr(module, theirs + suffix)
-            golden.put(f"{prefix}.{direction}.{ours}", parameter.t() if ours != "bias" else parameter)
+            golden.put(f"{prefix}.{direction}.{ours}",
+                       parameter.t() if ours != "bias" else parameter)
             golden.put(f"{prefix}.{direction}.grad.{ours}",
                        parameter.grad.t() if ours != "bias" else parameter.grad)
 
 
-def make_attention(golden, draw):
+def make_attention(golden, draw, prefix, is_additive):
     lengths = [5, 2, 3]
     tensors = {"x": draw(4, 3, 4), "memory": draw(5, 3, 4), "memory.weight": draw(4, 6),
                "query.weight": draw(4, 6), "v": draw(6)}
     for name, tensor in tensors.items():
-        golden.put("attention." + name, tensor)
-    golden.put("attention.lengths", torch.tensor(lengths))
+        golden.put(f"{prefix}.{name}", tensor)
+    golden.put(f"{prefix}.lengths", torch.tensor(lengths))
     d_context = draw(4, 3, 4, learn=False)
-    golden.put("attention.d_context", d_context)
+    golden.put(f"{prefix}.d_context", d_context)
     weights, contexts = torch.zeros(4, 3, 5), []
     for b, length in enumerate(lengths):
         part, context = attend(tensors["x"][:, b], tensors["memory"][:length, b],
-                               tensors["memory.weight"], tensors["query.weight"], tensors["v"])
+                               tensors["memory.weight"], tensors["query.weight"], tensors["v"],
+                               is_additive)
         weights[:, b, :length] = part.detach()
         contexts.append(context)
     context = torch.stack(contexts, dim=1)
-    golden.put("attention.weights", weights)
-    golden.put("attention.context", context)
+    golden.put(f"{prefix}.weights", weights)
+    golden.put(f"{prefix}.context", context)
     (context * d_context).sum().backward()
-    golden.put_gradients("attention.grad.", tensors)
+    golden.put_gradients(f"{prefix}.grad.", tensors)
 
 
 def make_loss(golden, draw):
@@ -400,11 +405,12 @@ def main():
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent
     parts, draw = Golden(folder / "parts.txt"), Draw(5)
     make_lstm(parts, draw, "lstm", 3)
-    make_attention(parts, draw)
+    make_attention(parts, draw, "attention", False)
     make_loss(parts, draw)
     for experts, k in [(5, 2), (4, 1), (3, 3), (6, 4)]:
         make_gate(parts, draw, experts, k)
     make_lstm(parts, draw, "lstm_plain", 0)
+    make_attention(parts, draw, "additive", True)
     make_translator(Golden(folder / "translator.txt"), Draw(6))
 
 

@@ -107,21 +107,22 @@ static void test_lstm(void **state)
     check_lstm("lstm_plain.", 0, "backward");
 }
 
-/* -- eq. 22 -- */
+/* -- eqs. 21 and 22 -- */
 
-static void test_attention(void **state)
+static void check_attention(enum attention_kind kind, const char *prefix)
 {
-    (void)state;
+    char grad_prefix[48];
+    snprintf(grad_prefix, sizeof grad_prefix, "%sgrad.", prefix);
     struct golden_test test;
     open_test(&test, parts_path);
     const struct pass *pass = &test.fixture.pass;
     struct attention attention;
-    attention_init(&attention, &test.fixture.params, "attention", 4, 6);
-    start(&test, "attention.", "attention.");
-    const struct tensor x = real(&test, "attention.", "x");
-    const struct tensor memory = real(&test, "attention.", "memory");
-    const struct tensor lengths = ints(&test, "attention.", "lengths");
-    const struct tensor d_context = real(&test, "attention.", "d_context");
+    attention_init(&attention, &test.fixture.params, "attention", 4, 6, kind);
+    start(&test, "attention.", prefix);
+    const struct tensor x = real(&test, prefix, "x");
+    const struct tensor memory = real(&test, prefix, "memory");
+    const struct tensor lengths = ints(&test, prefix, "lengths");
+    const struct tensor d_context = real(&test, prefix, "d_context");
     const struct tensor context = tensor_like(pass->arena, &x);
     const struct tensor d_x = tensor_like(pass->arena, &x);
     const struct tensor d_memory = tensor_like(pass->arena, &memory);
@@ -131,13 +132,20 @@ static void test_attention(void **state)
     struct attention_record record;
     attention_start(&attention, pass, &source, &memory, &lengths);
     attention_forward(&attention, pass, &record, &source, &x, &context);
-    expect(&test, "attention.", "weights", &record.weights);
-    expect(&test, "attention.", "context", &context);
+    expect(&test, prefix, "weights", &record.weights);
+    expect(&test, prefix, "context", &context);
     attention_backward(&attention, pass, &d_x, &d_memory, &record, &source, &d_context);
-    expect(&test, "attention.grad.", "x", &d_x);
-    expect(&test, "attention.grad.", "memory", &d_memory);
-    expect_gradients(&test, "attention.", "attention.grad.");
+    expect(&test, grad_prefix, "x", &d_x);
+    expect(&test, grad_prefix, "memory", &d_memory);
+    expect_gradients(&test, "attention.", grad_prefix);
     close_test(&test);
+}
+
+static void test_attention(void **state)
+{
+    (void)state;
+    check_attention(ATTENTION_FACTORED, "attention.");
+    check_attention(ATTENTION_ADDITIVE, "additive.");
 }
 
 /* -- torch.nn.functional.cross_entropy(label_smoothing) -- */

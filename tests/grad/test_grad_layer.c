@@ -315,29 +315,64 @@ static double attention_loss(struct grad_test *grad, bool wants_gradient)
     struct attention_record record;
     const struct tensor context = tensor_like(pass->arena, &x->value);
     const struct tensor d_context = tensor_like(pass->arena, &x->value);
-    attention_start(&test->attention, pass, &source, &memory->value, &test->lengths);
-    attention_forward(&test->attention, pass, &record, &source, &x->value, &context);
+    const struct attention *attention = &test->attention;
+    attention_start(attention, pass, &source, &memory->value, &test->lengths);
+    attention_forward(attention, pass, &record, &source, &x->value, &context);
     const double loss = grad_project(grad, 1, &context, NULL, &d_context);
     if (wants_gradient)
-        attention_backward(&test->attention, pass, &x->grad, &memory->grad, &record, &source,
-                           &d_context);
+        attention_backward(attention, pass, &x->grad, &memory->grad, &record, &source, &d_context);
     return loss;
 }
 
-static void test_attention(void **state)
+static double attention_loss_by_step(struct grad_test *grad, bool wants_gradient)
 {
-    (void)state;
+    const struct attention_test *test = (struct attention_test *)grad;
+    const struct pass *pass = &grad->fixture.pass;
+    const struct grad_input *x = &grad->inputs[0], *memory = &grad->inputs[1];
+    struct attention_source source;
+    struct attention_record record;
+    struct attention_gradient gradient;
+    const struct tensor context = tensor_like(pass->arena, &x->value);
+    const struct tensor d_context = tensor_like(pass->arena, &x->value);
+    const struct attention *attention = &test->attention;
+    attention_start(attention, pass, &source, &memory->value, &test->lengths);
+    attention_record_start(attention, pass, &record, &source, &x->value);
+    for (int64_t t = 0; t < x->value.dim[0]; t++)
+        attention_forward_at(attention, pass, &record, &source, &context, t);
+    const double loss = grad_project(grad, 1, &context, NULL, &d_context);
+    if (!wants_gradient)
+        return loss;
+    attention_gradient_start(attention, pass, &gradient, &record, &source);
+    for (int64_t t = x->value.dim[0] - 1; t >= 0; t--)
+        attention_backward_at(attention, pass, &x->grad, &gradient, &record, &source, &d_context,
+                              t);
+    attention_gradients(attention, pass, &memory->grad, &gradient, &record, &source, &d_context);
+    return loss;
+}
+
+static void check_attention(enum attention_kind kind,
+                            double (*loss)(struct grad_test *grad, bool wants_gradient))
+{
     const int32_t lengths[] = {5, 1, 3};
     struct attention_test test;
-    grad_open(&test.grad, attention_loss);
+    grad_open(&test.grad, loss);
     struct fixture *fixture = &test.grad.fixture;
-    attention_init(&test.attention, &fixture->params, "attention", 4, 3);
+    attention_init(&test.attention, &fixture->params, "attention", 4, 3, kind);
     test.lengths = fixture_ints(fixture, lengths, 3);
     grad_add_input(&test.grad, "x", fixture_random_3d(fixture, 4, 3, 4, 1), true);
     grad_add_input(&test.grad, "memory", fixture_random_3d(fixture, 5, 3, 4, 1), true);
     fixture_start(fixture, 1);
     grad_check(&test.grad);
     grad_close(&test.grad);
+}
+
+static void test_attention(void **state)
+{
+    (void)state;
+    check_attention(ATTENTION_FACTORED, attention_loss);
+    check_attention(ATTENTION_FACTORED, attention_loss_by_step);
+    check_attention(ATTENTION_ADDITIVE, attention_loss);
+    check_attention(ATTENTION_ADDITIVE, attention_loss_by_step);
 }
 
 /* -- output and loss; tied: the table is an embedding, too -- */

@@ -197,19 +197,23 @@ static void batch_rows(struct backend *backend, struct checker *c, struct state 
 }
 
 /* Four queries over S keys, and over more keys of which the rest has no weight. */
-static void check_padding(struct checker *c, struct backend *backend, int64_t n_s, int64_t padded)
+static void check_padding(struct checker *c, struct backend *backend, int64_t n_s, int64_t padded,
+                          bool is_additive)
 {
     const int64_t n_b = 3, n_d = 37, n_t = 4;
     struct tensor q = random_tensor(c, 1, 3, n_t, n_b, n_d);
     struct tensor keys = random_tensor(c, 1, 3, padded, n_b, n_d),
-                  lengths = int_tensor(c, n_b, n_s);
+                  lengths = int_tensor(c, n_b, n_s), v = random_tensor(c, 1, 1, n_d, 0, 0);
     struct tensor context[2];
     for (int i = 0; i < 2; i++) {
         const int64_t width = i == 0 ? n_s : padded;
         const struct tensor seen = tensor_slice(&keys, 0, width);
         const struct tensor weights = tensor_3d(&c->arena, DTYPE_F32, n_t, n_b, width);
         context[i] = tensor_3d(&c->arena, DTYPE_F32, n_t, n_b, n_d);
-        backend->ops->batch_matmul(backend, &weights, &q, false, &seen, true, false);
+        if (is_additive)
+            backend->ops->additive_scores(backend, &weights, &q, &seen, &v, &lengths);
+        else
+            backend->ops->batch_matmul(backend, &weights, &q, false, &seen, true, false);
         backend->ops->attention_softmax(backend, &weights, &lengths);
         backend->ops->batch_matmul(backend, &context[i], &weights, false, &seen, false, false);
     }
@@ -329,6 +333,7 @@ void check_invariance(struct checker *c)
     check_rows(c, "top_k", &s, 300, top_k_rows);
     for (int i = 0; i < c->n_handles; i++)
         for (int64_t n_s = 1; n_s < 40; n_s += 6)
-            check_padding(c, &c->handles[i], n_s, n_s + 1 + 3 * (n_s % 5));
+            for (int is_additive = 0; is_additive < 2; is_additive++)
+                check_padding(c, &c->handles[i], n_s, n_s + 1 + 3 * (n_s % 5), is_additive);
     arena_release(&c->arena, mark);
 }

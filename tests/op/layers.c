@@ -279,6 +279,63 @@ static void check_attention_backward(struct checker *c)
     }
 }
 
+/* Operands: scores, query, keys, v, lengths; backward: d_query, d_keys, d_v behind them. */
+static void call_additive(struct backend *backend, struct tensor *t, struct weight *w,
+                          const struct trial *trial)
+{
+    (void)w, (void)trial;
+    backend->ops->additive_scores(backend, &t[0], &t[1], &t[2], &t[3], &t[4]);
+}
+
+static void call_additive_backward(struct backend *backend, struct tensor *t, struct weight *w,
+                                   const struct trial *trial)
+{
+    (void)w, (void)trial;
+    backend->ops->additive_scores_backward(backend, &t[5], &t[6], &t[7], &t[1], &t[2], &t[3], &t[4],
+                                           &t[0]);
+}
+
+static void try_additive(struct checker *c, const int64_t shape[4], bool is_backward)
+{
+    const int64_t n_t = shape[0], n_b = shape[1], n_s = shape[2], n_a = shape[3];
+    struct trial trial = trial_of(c, is_backward ? "additive_scores_backward" : "additive_scores",
+                                  is_backward ? call_additive_backward : call_additive);
+    add_reals(c, &trial, "scores", is_backward ? USE_IN : USE_OUT, 1, 3, n_t, n_b, n_s);
+    add_reals(c, &trial, "query", USE_IN, 1, 3, n_t, n_b, n_a);
+    add_reals(c, &trial, "keys", USE_IN, 1, 3, n_s, n_b, n_a);
+    add_reals(c, &trial, "v", USE_IN, 1, 1, n_a, 0, 0);
+    add_lengths(c, &trial, n_b, n_s, false);
+    if (is_backward) {
+        add_reals(c, &trial, "d_query", USE_OUT, 1, 3, n_t, n_b, n_a);
+        add_reals(c, &trial, "d_keys", USE_INOUT, 1, 3, n_s, n_b, n_a);
+        add_reals(c, &trial, "d_v", USE_INOUT, 1, 1, n_a, 0, 0);
+    }
+    trial.work = 20.0 * (double)(n_t * n_b * n_s * n_a);
+    check_trial(c, &trial);
+}
+
+static void check_additive(struct checker *c, bool is_backward)
+{
+    static const int64_t shapes[][4] = {{2, 1, 1, 9},   {3, 2, 7, 16},  {5, 7, 16, 37},
+                                        {2, 9, 17, 1},  {14, 5, 9, 64}, {1, 64, 65, 17},
+                                        {3, 3, 70, 33}, {2, 0, 5, 4}};
+    static const int64_t large[4] = {14, 128, 14, 256};
+    if (c->is_bench)
+        try_additive(c, large, is_backward);
+    for (size_t i = 0; !c->is_bench && i < sizeof shapes / sizeof *shapes; i++)
+        try_additive(c, shapes[i], is_backward);
+}
+
+static void check_additive_scores(struct checker *c)
+{
+    check_additive(c, false);
+}
+
+static void check_additive_scores_backward(struct checker *c)
+{
+    check_additive(c, true);
+}
+
 /* -- the loss: loss, nll, logits, targets -- */
 
 static void call_cross_entropy(struct backend *backend, struct tensor *t, struct weight *w,
@@ -388,6 +445,8 @@ const struct op_check layer_checks[] = {
     OP(lstm_backward, check_lstm_backward),
     OP(lstm_cell, check_lstm_cell),
     OP(lstm_cell_backward, check_lstm_cell_backward),
+    OP(additive_scores, check_additive_scores),
+    OP(additive_scores_backward, check_additive_scores_backward),
     OP(attention_softmax, check_attention),
     OP(attention_softmax_backward, check_attention_backward),
     OP(cross_entropy, check_cross_entropy),
