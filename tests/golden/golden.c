@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-enum { ARENA_BYTES = 1 << 24, MAX_TENSORS = 512 };
+enum { ARENA_BYTES = 1 << 24, MAX_TENSORS = 1024 };
 
 static bool read_tensor(struct golden *golden, FILE *stream)
 {

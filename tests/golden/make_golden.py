@@ -18,6 +18,7 @@ Streams of the model:
   decoder: 0x2000 embedding, 0x2001 readout; layer l: 0x2010 + 16 l + 0 LSTM, 1 gate noise,
   2 MoE dropout
 """
+import functools
 import math
 import pathlib
 import sys
@@ -35,6 +36,7 @@ MASK = 0xFFFFFFFF
 # -- random numbers --
 
 
+@functools.cache
 def philox(stream, row, block):
     counter = [block, row, stream, STEP]
     key = [SEED & MASK, SEED >> 32]
@@ -47,10 +49,17 @@ def philox(stream, row, block):
     return counter
 
 
-def normals(stream, row, count):
+def uniforms(stream, row, count, first_block=0):
+    words = [word for block in range((count + 3) // 4)
+             for word in philox(stream, row, first_block + block)]
+    return torch.tensor([(word + 0.5) / 2**32 for word in words[:count]])
+
+
+def normals(stream, row, count, first_block=0):
     numbers = []
-    for block in range((count + 3) // 4):
-        unit = [(word + 0.5) / 2**32 for word in philox(stream, row, block)]
+    units = uniforms(stream, row, (count + 3) // 4 * 4, first_block).tolist()
+    for block in range(0, len(units), 4):
+        unit = units[block:block + 4]
         for first, second in (unit[:2], unit[2:]):
             radius = math.sqrt(-2 * math.log(first))
             numbers += [radius * math.cos(2 * math.pi * second),
@@ -71,14 +80,16 @@ def dropout(x, rate, stream, names):
 
 
 class Golden:
-    def __init__(self, path):
+    def __init__(self, path, digits=13):
         self.file = open(path, "w", encoding="ascii")
+        self.format = f"%.{digits}g"
 
     def put(self, name, values):
         tensor = torch.atleast_1d(torch.as_tensor(values).detach())
         is_whole = not tensor.is_floating_point()
         sizes = " ".join(str(size) for size in tensor.shape)
-        numbers = " ".join(("%d" if is_whole else "%.13g") % v for v in tensor.flatten().tolist())
+        form = "%d" if is_whole else self.format
+        numbers = " ".join(form % value for value in tensor.flatten().tolist())
         self.file.write(f"{name} {tensor.dim()} {sizes}\n{numbers}\n")
 
     def put_gradients(self, prefix, tensors):
@@ -414,4 +425,5 @@ def main():
     make_translator(Golden(folder / "translator.txt"), Draw(6))
 
 
-main()
+if __name__ == "__main__":
+    main()
