@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parallel.h"
+
 enum { NAME_BYTES = 128 };
 
 static bool grow(struct param_list *list)
@@ -89,46 +91,95 @@ enum status param_list_check(const struct param_list *list)
     return list->error;
 }
 
-/* Start value number i of a parameter; `stream` tells the parameters apart. */
-static double start_value(const struct param *param, uint64_t seed, uint32_t stream, int64_t i)
+enum { BLOCK = 1 << 14, WINDOW = 64 * BLOCK }; /* start values a thread and a round make */
+
+/* A round of start values; `stream` tells the parameters apart. */
+struct window {
+    const struct param *param;
+    uint64_t seed;
+    uint32_t stream;
+    int64_t first, count;
+    void *values; /* [count] real, owned by the arena */
+};
+
+/* Random start values number i and i + 1, i even. */
+static void start_pair(const struct window *window, int64_t i, double pair[2])
 {
-    if (param->start == PARAM_ZERO)
-        return 0;
-    if (param->start == PARAM_CONSTANT)
-        return param->bound;
-    if (param->start == PARAM_FORGET_GATE) {
-        const int64_t width = tensor_columns(&param->weight.value);
-        return i % width / (width / 4) == 1 ? 1 : 0;
-    }
-    const struct random_key key = {.seed = seed, .step = UINT32_MAX, .stream = stream};
+    const struct random_key key = {
+        .seed = window->seed, .step = UINT32_MAX, .stream = window->stream};
     const struct random_words words =
         random_philox(key, (uint32_t)((uint64_t)i >> 32), (uint32_t)((uint64_t)i / 2));
-    const int64_t half = i % 2;
-    if (param->start == PARAM_UNIFORM)
-        return param->bound * (2 * random_unit(words.word[2 * half]) - 1);
-    double normal[2];
-    random_normal_pair(words.word[0], words.word[1], normal);
-    return param->bound * normal[half];
+    if (window->param->start == PARAM_NORMAL)
+        random_normal_pair(words.word[0], words.word[1], pair);
+    else
+        for (int half = 0; half < 2; half++)
+            pair[half] = 2 * random_unit(words.word[2 * half]) - 1;
+    for (int half = 0; half < 2; half++)
+        pair[half] *= window->param->bound;
 }
 
-static void start_param(struct param_list *list, struct param *param, uint64_t seed,
+static enum status start_block(void *context, int thread, int64_t index)
+{
+    (void)thread;
+    const struct window *window = context;
+    const bool is_wide = window->param->weight.value.dtype == DTYPE_F64;
+    const int64_t end = (index + 1) * BLOCK < window->count ? (index + 1) * BLOCK : window->count;
+    for (int64_t i = index * BLOCK; i < end; i += 2) {
+        double pair[2];
+        start_pair(window, window->first + i, pair);
+        for (int64_t half = 0; half < 2 && i + half < end; half++)
+            if (is_wide)
+                ((double *)window->values)[i + half] = pair[half];
+            else
+                ((float *)window->values)[i + half] = (float)pair[half];
+    }
+    return STATUS_OK;
+}
+
+static void start_randomly(struct param_list *list, struct window *window)
+{
+    const struct tensor *value = &window->param->weight.value;
+    const struct tensor flat = tensor_as_2d(value, tensor_count(value), 1);
+    for (window->first = 0; window->first < flat.dim[0]; window->first += WINDOW) {
+        const int64_t left = flat.dim[0] - window->first;
+        window->count = left < WINDOW ? left : WINDOW;
+        const enum status status = parallel_for(
+            list->backend->n_threads, (window->count + BLOCK - 1) / BLOCK, start_block, window);
+        CHECK(status == STATUS_OK, "a block failed");
+        const struct tensor part = tensor_slice(&flat, window->first, window->count);
+        list->backend->ops->upload(list->backend, &part, window->values,
+                                   (size_t)window->count * dtype_size(value->dtype));
+    }
+}
+
+/* 1 for the forget gates of every row [4H], in the order i f g o. */
+static void start_forget_gates(struct backend *backend, const struct tensor *value)
+{
+    const int64_t rows = tensor_rows(value), width = tensor_columns(value);
+    const struct tensor gates = tensor_as_2d(value, 4 * rows, width / 4);
+    backend->ops->fill(backend, value, 0);
+    for (int64_t row = 0; row < rows; row++) {
+        const struct tensor forget = tensor_slice(&gates, 4 * row + 1, 1);
+        backend->ops->fill(backend, &forget, 1);
+    }
+}
+
+static void start_param(struct param_list *list, const struct param *param, uint64_t seed,
                         uint32_t stream)
 {
-    enum { BLOCK = 4096 };
-    double wide[BLOCK];
-    float narrow[BLOCK];
+    struct backend *backend = list->backend;
     const struct tensor *value = &param->weight.value;
-    const struct tensor flat = tensor_as_2d(value, tensor_count(value), 1);
-    for (int64_t first = 0; first < flat.dim[0]; first += BLOCK) {
-        const int64_t rest = flat.dim[0] - first;
-        const struct tensor part = tensor_slice(&flat, first, rest < BLOCK ? rest : BLOCK);
-        for (int64_t i = 0; i < part.dim[0]; i++) {
-            wide[i] = start_value(param, seed, stream, first + i);
-            narrow[i] = (float)wide[i];
-        }
-        const void *host = value->dtype == DTYPE_F64 ? (void *)wide : (void *)narrow;
-        list->backend->ops->upload(list->backend, &part, host,
-                                   (size_t)part.dim[0] * dtype_size(value->dtype));
+    if (param->start == PARAM_FORGET_GATE) {
+        start_forget_gates(backend, value);
+    } else if (param->start == PARAM_ZERO || param->start == PARAM_CONSTANT) {
+        backend->ops->fill(backend, value, param->start == PARAM_CONSTANT ? param->bound : 0);
+    } else {
+        const size_t mark = arena_mark(list->arena);
+        const int64_t count = tensor_count(value) < WINDOW ? tensor_count(value) : WINDOW;
+        struct window window = {.param = param, .seed = seed, .stream = stream};
+        window.values = arena_take(list->arena, (size_t)count * dtype_size(value->dtype));
+        start_randomly(list, &window);
+        arena_release(list->arena, mark);
     }
 }
 
