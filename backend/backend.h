@@ -59,6 +59,10 @@ struct weight {
     bool is_packed[2];   /* as stored; transposed */
 };
 
+/* Of so many matrices or more, E, the cpu keeps no copies: few rows meet each, and packing costs more
+ * than it saves. */
+enum { WEIGHT_MANY = 128 };
+
 /* The gate's noise never gets narrower: gradients divide by its width. */
 #define GATE_MIN_STDDEV 1e-10
 

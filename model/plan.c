@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "backend/backend.h"
+
 static struct plan_part *add_part(struct plan *plan, enum plan_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -54,6 +56,7 @@ static void add_gates(struct plan *plan, enum plan_side side, const struct confi
     const int64_t matrices = learns_noise ? 2 : 1;
     struct plan_part *part =
         add_part(plan, PLAN_GATE, level ? "%s.moe.gate2" : "%s.moe.gate", place);
+    part->groups = n_gates;
     part->packed = matrices * n_gates * dim * n;
     part->parameters = part->packed + (kind == CONFIG_GATE_BALANCED ? n_gates * n : 0);
     part->work[side] = (double)matrices * (double)(n_asked * n) * (double)dim;
@@ -96,6 +99,7 @@ static void add_experts(struct plan *plan, enum plan_side side, const struct con
     const bool is_lstm = moe->expert.type == CONFIG_EXPERT_LSTM;
     const int64_t bias = is_lstm ? 4 * hidden : hidden + dim;
     struct plan_part *part = add_part(plan, PLAN_EXPERTS, "%s.moe.expert", place);
+    part->groups = n;
     if (is_lstm) {
         add_expert_matrix(part, n, dim, 4 * hidden);
         add_expert_matrix(part, n, dim, 4 * hidden);
@@ -235,6 +239,13 @@ static double share_of(const struct plan *plan, const struct plan_part *part, in
     return (double)((plan->n_experts + ranks - 1) / ranks) / (double)plan->n_experts;
 }
 
+/* A rank's numbers in one packed form of a part's matrices. */
+static double packed_of(const struct plan *plan, const struct plan_part *part, int64_t ranks)
+{
+    const double share = share_of(plan, part, ranks);
+    return share * (double)part->groups + 0.5 < WEIGHT_MANY ? share * (double)part->packed : 0;
+}
+
 /* Numbers that `tokens` tokens of each side leave, and what the dearest part needs beside. */
 static double activations(const struct plan *plan, double tokens, bool trains)
 {
@@ -265,7 +276,7 @@ struct plan_memory plan_training(const struct plan *plan, const struct config *c
         memory.gradients += numbers;
         memory.moments += is_factored ? share * (double)part->factored : 2 * numbers;
         memory.averages += config->train.average > 0 ? numbers : 0;
-        memory.packed += 2 * share * (double)part->packed;
+        memory.packed += 2 * BYTES * packed_of(plan, part, ranks);
     }
     memory.activations = BYTES * activations(plan, (double)config->train.batch_tokens, true);
     return memory;
@@ -279,7 +290,7 @@ struct plan_memory plan_decoding(const struct plan *plan, const struct config *c
         const struct plan_part *part = &plan->part[i];
         const double share = BYTES * share_of(plan, part, ranks);
         memory.values += share * (double)part->parameters;
-        memory.packed += share * (double)part->packed;
+        memory.packed += BYTES * packed_of(plan, part, ranks);
     }
     const double rows =
         (double)config->translate.beam * (PLAN_DECODING_TOKENS / (double)PLAN_SENTENCE_TOKENS);

@@ -25,10 +25,11 @@ struct plan_part {
     char name[PLAN_NAME_BYTES];
     enum plan_kind kind;
     int64_t parameters;
-    int64_t packed;               /* of these, in matrices that the cpu backend keeps copies of */
-    int64_t factored;             /* second moments under train.optimizer.experts=factored */
-    double work[PLAN_N_SIDES];    /* multiply-adds a token of the side */
-    double kept[PLAN_N_SIDES];    /* numbers a token leaves for the backward pass */
+    int64_t packed;            /* of these, in matrices that the cpu backend may keep copies of */
+    int64_t groups;            /* matrices of each tensor; from WEIGHT_MANY on without copies */
+    int64_t factored;          /* second moments under train.optimizer.experts=factored */
+    double work[PLAN_N_SIDES]; /* multiply-adds a token of the side */
+    double kept[PLAN_N_SIDES]; /* numbers a token leaves for the backward pass */
     double scratch[PLAN_N_SIDES]; /* numbers a token needs beside while this part goes backward */
 };
 

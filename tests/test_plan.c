@@ -203,11 +203,39 @@ static void test_activations(void **state)
     free(config);
 }
 
+/* Experts of so many that the backend keeps no copies, a billion parameters in all: values and
+ * gradients are nearly all of the memory, here and on two ranks; on 64 there are copies again. */
+static void test_many_experts(void **state)
+{
+    (void)state;
+    static const char *const items[] = {"model.dim=256",
+                                        "model.moe.after=[encoder.2]",
+                                        "model.moe.experts=[64, 64]",
+                                        "model.moe.top_k=[2, 2]",
+                                        "model.moe.expert.hidden=512",
+                                        "train.optimizer.experts=factored"};
+    struct config *config = malloc(sizeof *config);
+    struct plan *plan = malloc(sizeof *plan);
+    assert_true(config && plan);
+    assert_int_equal(config_read(config, NULL, items, sizeof items / sizeof *items), STATUS_OK);
+    plan_make(plan, config);
+    const double experts = 4096.0 * 2 * 256 * 512 * 4;
+    const struct plan_memory alone = plan_training(plan, config, 1);
+    assert_true(alone.values > experts && alone.packed < 0.05 * experts);
+    assert_true(alone.moments < 0.1 * experts);
+    assert_true(plan_memory_total(&alone) < 10.0 * (1 << 30));
+    assert_true(plan_training(plan, config, 2).packed == alone.packed);
+    assert_true(plan_training(plan, config, 64).packed > alone.packed + experts / 64);
+    free(plan);
+    free(config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parameters),
         cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_many_experts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,16 +9,15 @@
 #include "backend/cpu/vector.h"
 
 enum {
-    LEAST_GROUPS = 128, /* from here on: up to 64 rows a group packing costs more than it saves */
-    TILE = 4,           /* rows, and terms or columns, whose sums are held in registers */
-    PANEL = 512,        /* columns of a product that stay in the first-level cache */
-    PIECE_ROWS = 32,    /* rows of a piece of work that one thread takes */
-    PIECE_INPUTS = 64   /* likewise of a gradient's matrix */
+    TILE = 4,         /* rows, and terms or columns, whose sums are held in registers */
+    PANEL = 512,      /* columns of a product that stay in the first-level cache */
+    PIECE_ROWS = 32,  /* rows of a piece of work that one thread takes */
+    PIECE_INPUTS = 64 /* likewise of a gradient's matrix */
 };
 
 bool plain_is_better(const struct tensor *weight)
 {
-    return weight->rank == 3 && weight->dim[0] >= LEAST_GROUPS;
+    return weight->rank == 3 && weight->dim[0] >= WEIGHT_MANY;
 }
 
 /* -- y [rows, n] += c [rows, terms] w [terms, n], the terms one after the other -- */

@@ -1,7 +1,7 @@
 /* Products with many matrices that are used as they lie in a weight, without packed copies.
  *
  * A packed copy costs as much memory as the weight itself, and a pass over both at every update. It
- * pays where many rows meet each matrix; of many experts each meets few. */
+ * pays where many rows meet each matrix, from about 64 on; of many experts each meets few. */
 #ifndef MIXT_BACKEND_CPU_PLAIN_H
 #define MIXT_BACKEND_CPU_PLAIN_H
 
