@@ -301,10 +301,10 @@ static void check_neighbours(const struct moe_config *config)
 static void test_neighbours(void **state)
 {
     (void)state;
-    const struct moe_config one_level = flat(GATE_NOISY_TOP_K, 5, 2);
-    const struct moe_config levels = two_levels(GATE_NOISY_TOP_K);
-    check_neighbours(&one_level);
-    check_neighbours(&levels);
+    const struct moe_config configs[] = {
+        flat(GATE_NOISY_TOP_K, 5, 2), flat(GATE_NOISY_TOP_K, 150, 4), two_levels(GATE_NOISY_TOP_K)};
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++)
+        check_neighbours(&configs[i]);
 }
 
 /* -- step by step -- */
@@ -362,7 +362,8 @@ static void test_steps(void **state)
 {
     (void)state;
     const struct moe_config configs[] = {flat(GATE_NOISY_TOP_K, 4, 2), flat(GATE_SOFTMAX, 3, 3),
-                                         flat(GATE_BALANCED, 4, 2), two_levels(GATE_SWITCH)};
+                                         flat(GATE_BALANCED, 4, 2), flat(GATE_NOISY_TOP_K, 150, 4),
+                                         two_levels(GATE_SWITCH)};
     for (size_t i = 0; i < sizeof configs / sizeof *configs; i++)
         check_steps(&configs[i], -1.4);
 }
