@@ -14,6 +14,7 @@ static struct plan_part *add_part(struct plan *plan, enum plan_kind kind, const 
     CHECK(plan->n_parts < PLAN_MAX_PARTS, "%lld parts", (long long)plan->n_parts);
     struct plan_part *part = &plan->part[plan->n_parts++];
     part->kind = kind;
+    part->groups = 1;
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(part->name, sizeof part->name, format, arguments);
@@ -25,7 +26,7 @@ static struct plan_part *add_part(struct plan *plan, enum plan_kind kind, const 
 static void add_matrix(struct plan_part *part, enum plan_side side, int64_t in, int64_t out)
 {
     part->parameters += in * out;
-    part->packed += in * out;
+    part->packable += in * out;
     part->work[side] += (double)in * (double)out;
 }
 
@@ -57,8 +58,8 @@ static void add_gates(struct plan *plan, enum plan_side side, const struct confi
     struct plan_part *part =
         add_part(plan, PLAN_GATE, level ? "%s.moe.gate2" : "%s.moe.gate", place);
     part->groups = n_gates;
-    part->packed = matrices * n_gates * dim * n;
-    part->parameters = part->packed + (kind == CONFIG_GATE_BALANCED ? n_gates * n : 0);
+    part->packable = matrices * n_gates * dim * n;
+    part->parameters = part->packable + (kind == CONFIG_GATE_BALANCED ? n_gates * n : 0);
     part->work[side] = (double)matrices * (double)(n_asked * n) * (double)dim;
     part->kept[side] = (double)n_asked * (double)(kept[kind] * n + 4 * moe->top_k.value[level]);
     part->scratch[side] = 2 * (double)(n_asked * n);
@@ -69,12 +70,13 @@ static void add_gates(struct plan *plan, enum plan_side side, const struct confi
 static void add_expert_matrix(struct plan_part *part, int64_t n_experts, int64_t in, int64_t out)
 {
     part->parameters += n_experts * in * out;
-    part->packed += n_experts * in * out;
+    part->packable += n_experts * in * out;
     part->factored += n_experts * (in + out);
 }
 
-/* What tokens, sent on by each level and then to an expert, leave and need. An LSTM's hidden layer
- * has four gates, cells and outputs; another as many units as there are patches, and their sum. */
+/* What tokens, sent on by each level and then to an expert, leave and need. A choice leaves an
+ * LSTM's gates, cells, hidden units and output; other experts as many units as there are patches,
+ * and their sum. */
 static void add_expert_activations(struct plan_part *part, enum plan_side side,
                                    const struct config *config)
 {
@@ -83,19 +85,21 @@ static void add_expert_activations(struct plan_part *part, enum plan_side side,
     const double dim = (double)config->model.dim, hidden = (double)moe->expert.hidden;
     const double groups = n_levels > 1 ? (double)moe->top_k.value[0] : 0;
     const double choices = (double)moe->top_k.value[n_levels - 1] * (n_levels > 1 ? groups : 1);
-    const int64_t units = moe->expert.type == CONFIG_EXPERT_LSTM ? 6 : patches + (patches > 1);
-    const double inner = choices * hidden * (double)units;
+    const bool is_lstm = moe->expert.type == CONFIG_EXPERT_LSTM;
     const bool keeps = !config->train.recompute_experts;
-    part->kept[side] = 2 * (groups + choices) * dim + (keeps ? inner : 0) + 4 * dim;
+    const double inner = is_lstm ? 6 * hidden + dim : (double)(patches + (patches > 1)) * hidden;
+    const double backward = is_lstm ? 9 * hidden + 3 * dim : 2 * hidden;
+    part->kept[side] = 2 * (groups + choices) * dim + 4 * dim + (keeps ? choices * inner : 0);
     part->scratch[side] =
-        2 * (groups + choices) * dim + 2 * choices * hidden + (keeps ? 0 : inner) + 3 * dim;
+        2 * (groups + choices) * dim + 3 * dim + choices * (backward + (keeps ? 0 : inner));
 }
 
 static void add_experts(struct plan *plan, enum plan_side side, const struct config *config,
                         const char *place)
 {
     const struct config_moe *moe = &config->model.moe;
-    const int64_t dim = config->model.dim, hidden = moe->expert.hidden, n = plan->n_experts;
+    const int64_t dim = config->model.dim, hidden = moe->expert.hidden;
+    const int64_t n = config_moe_experts(moe);
     const bool is_lstm = moe->expert.type == CONFIG_EXPERT_LSTM;
     const int64_t bias = is_lstm ? 4 * hidden : hidden + dim;
     struct plan_part *part = add_part(plan, PLAN_EXPERTS, "%s.moe.expert", place);
@@ -184,7 +188,7 @@ static void add_tables(struct plan *plan, const struct config *config)
     if (tie) {
         part = add_part(plan, PLAN_EMBEDDING, "embedding.shared");
         part->parameters = numbers;
-        part->packed = ties_softmax ? numbers : 0;
+        part->packable = ties_softmax ? numbers : 0;
         part->kept[PLAN_SOURCE] = tie & CONFIG_TIE_SOURCE ? (double)dim : 0;
         part->kept[PLAN_TARGET] = tie & CONFIG_TIE_TARGET && !is_lm ? (double)dim : 0;
     }
@@ -197,14 +201,12 @@ static void add_tables(struct plan *plan, const struct config *config)
     part = add_part(plan, PLAN_SOFTMAX, "output");
     add_matrix(part, is_lm ? PLAN_SOURCE : PLAN_TARGET, plan->vocabulary, dim);
     part->parameters = (ties_softmax ? 0 : numbers) + plan->vocabulary;
-    part->packed = ties_softmax ? 0 : numbers;
+    part->packable = ties_softmax ? 0 : numbers;
 }
 
 void plan_make(struct plan *plan, const struct config *config)
 {
-    *plan = (struct plan){.n_experts = config_moe_experts(&config->model.moe),
-                          .vocabulary = config->data.subword.size,
-                          .dim = config->model.dim};
+    *plan = (struct plan){.vocabulary = config->data.subword.size};
     add_tables(plan, config);
     add_encoder(plan, config);
     if (config->model.type == CONFIG_MODEL_GNMT)
@@ -231,19 +233,23 @@ double plan_work(const struct plan *plan, enum plan_kind kind, enum plan_side si
 
 enum { BYTES = 4, LOGITS_ROWS = 1024 };
 
-/* A rank's share of a part's numbers. */
-static double share_of(const struct plan *plan, const struct plan_part *part, int64_t ranks)
+/* How many of a part's groups a rank has. */
+static int64_t groups_of(const struct plan_part *part, int64_t ranks)
 {
-    if (part->kind != PLAN_EXPERTS)
-        return 1;
-    return (double)((plan->n_experts + ranks - 1) / ranks) / (double)plan->n_experts;
+    return part->kind == PLAN_EXPERTS ? (part->groups + ranks - 1) / ranks : part->groups;
 }
 
-/* A rank's numbers in one packed form of a part's matrices. */
-static double packed_of(const struct plan *plan, const struct plan_part *part, int64_t ranks)
+/* Bytes of a number of the part that each rank has its share of. */
+static double share_of(const struct plan_part *part, int64_t ranks)
 {
-    const double share = share_of(plan, part, ranks);
-    return share * (double)part->groups + 0.5 < WEIGHT_MANY ? share * (double)part->packed : 0;
+    return BYTES * (double)groups_of(part, ranks) / (double)part->groups;
+}
+
+/* Bytes of a rank's packed copies, in one form. */
+static double packed_of(const struct plan_part *part, int64_t ranks)
+{
+    const bool is_packed = groups_of(part, ranks) < WEIGHT_MANY;
+    return is_packed ? share_of(part, ranks) * (double)part->packable : 0;
 }
 
 /* Numbers that `tokens` tokens of each side leave, and what the dearest part needs beside. */
@@ -269,14 +275,14 @@ struct plan_memory plan_training(const struct plan *plan, const struct config *c
     struct plan_memory memory = {0};
     for (int64_t i = 0; i < plan->n_parts; i++) {
         const struct plan_part *part = &plan->part[i];
-        const double share = BYTES * share_of(plan, part, ranks);
+        const double share = share_of(part, ranks);
         const double numbers = share * (double)part->parameters;
         const bool is_factored = factors && part->kind == PLAN_EXPERTS;
         memory.values += numbers;
         memory.gradients += numbers;
         memory.moments += is_factored ? share * (double)part->factored : 2 * numbers;
         memory.averages += config->train.average > 0 ? numbers : 0;
-        memory.packed += 2 * BYTES * packed_of(plan, part, ranks);
+        memory.packed += 2 * packed_of(part, ranks);
     }
     memory.activations = BYTES * activations(plan, (double)config->train.batch_tokens, true);
     return memory;
@@ -288,9 +294,9 @@ struct plan_memory plan_decoding(const struct plan *plan, const struct config *c
     struct plan_memory memory = {0};
     for (int64_t i = 0; i < plan->n_parts; i++) {
         const struct plan_part *part = &plan->part[i];
-        const double share = BYTES * share_of(plan, part, ranks);
+        const double share = share_of(part, ranks);
         memory.values += share * (double)part->parameters;
-        memory.packed += BYTES * packed_of(plan, part, ranks);
+        memory.packed += packed_of(part, ranks);
     }
     const double rows =
         (double)config->translate.beam * (PLAN_DECODING_TOKENS / (double)PLAN_SENTENCE_TOKENS);

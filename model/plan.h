@@ -25,21 +25,20 @@ struct plan_part {
     char name[PLAN_NAME_BYTES];
     enum plan_kind kind;
     int64_t parameters;
-    int64_t packed;            /* of these, in matrices that the cpu backend may keep copies of */
-    int64_t groups;            /* matrices of each tensor; from WEIGHT_MANY on without copies */
-    int64_t factored;          /* second moments under train.optimizer.experts=factored */
-    double work[PLAN_N_SIDES]; /* multiply-adds a token of the side */
-    double kept[PLAN_N_SIDES]; /* numbers a token leaves for the backward pass */
+    int64_t packable;             /* of these, in matrices that layers read */
+    int64_t groups;               /* matrices of a shape that lie in one tensor */
+    int64_t factored;             /* second moments under train.optimizer.experts=factored */
+    double work[PLAN_N_SIDES];    /* multiply-adds a token of the side */
+    double kept[PLAN_N_SIDES];    /* numbers a token leaves for the backward pass */
     double scratch[PLAN_N_SIDES]; /* numbers a token needs beside while this part goes backward */
 };
 
 struct plan {
     struct plan_part part[PLAN_MAX_PARTS];
     int64_t n_parts;
-    int64_t n_experts;  /* of a mixture */
     double pair_work;   /* attention's multiply-adds a pair of a source and a target position */
     int64_t vocabulary; /* data.subword.size */
-    int64_t dim, cells; /* of decoding: widths of all the decoder's states */
+    int64_t cells;      /* widths of all the decoder's states, for decoding */
 };
 
 /* Bytes on one rank, 32-bit floats. */

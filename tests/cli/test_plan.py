@@ -75,6 +75,15 @@ def test_published(bench):
                              parameters["without_embedding_and_softmax"] / 1e6, layers, share)
 
 
+def test_recipes_train(bench):
+    """mixt train reads each with texts from the command line."""
+    for name in PUBLISHED:
+        texts = "[a.txt]" if name.startswith("lm-") else "[a.en, a.de]"
+        result = bench.run("train", "-c", recipe(name), "--dump-config", "data.train=" + texts,
+                           "data.valid=" + texts, "save.dir=run")
+        expect(result.code == 0 and f"name: {name}\n".encode() in result.out, str(result))
+
+
 def test_exact(bench):
     """MoE-1024-h by hand: 16 groups of 64 experts, two of each a token, noisy gates."""
     found = plan(bench, "-c", recipe("lm-1b-moe-1024-h"))
