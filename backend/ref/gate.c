@@ -28,8 +28,9 @@ static void noise_row(const struct gating *gating, struct random_key key, int64_
     struct random_words words = {0};
     for (int64_t e = 0; e < n_experts; e++) {
         const int64_t i = n * n_experts + e;
-        if (e % 4 == 0) {
+        if (e % 4 == 0)
             words = random_philox(key, name, first + (uint32_t)(e / 4));
+        if (e % 4 == 0 && gating->raw.rank) {
             random_normal_pair(words.word[0], words.word[1], normal);
             random_normal_pair(words.word[2], words.word[3], normal + 2);
         }
