@@ -62,8 +62,11 @@ KERNEL static void activate_backward_run(float *d_x, const float *y, const float
         for (int64_t i = first; i < last; i++)
             d_x[i] = d_y[i] * (y[i] * (1.0f - y[i]));
     else if (activation == ACTIVATION_CUBE)
-        for (int64_t i = first; i < last; i++)
-            d_x[i] = d_y[i] * (3 * cbrtf(y[i]) * cbrtf(y[i]));
+#pragma omp simd
+        for (int64_t i = first; i < last; i++) {
+            const float x = vector_cbrt(y[i]);
+            d_x[i] = d_y[i] * (3.0f * x * x);
+        }
     else
 #pragma omp simd
         for (int64_t i = first; i < last; i++)

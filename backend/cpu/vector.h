@@ -77,6 +77,21 @@ VECTOR_INLINE float vector_tanh(float x)
     return t / (t + 2.0f);
 }
 
+/* Dividing the bits by three starts within 4 %, and each of Halley's steps triples the right digits.
+ * Numbers below 2^-126 count as 0. */
+VECTOR_INLINE float vector_cbrt(float x)
+{
+    const uint32_t sign = bits_of_float(x) & 0x80000000u;
+    const float size = float_of_bits(bits_of_float(x) ^ sign);
+    float root = float_of_bits(bits_of_float(size) / 3 + 0x2A514067u);
+    for (int i = 0; i < 2; i++) {
+        const float ratio = size / root / (root * root);
+        root += root * (ratio - 1.0f) / (2.0f + ratio);
+    }
+    const float large = size <= 3.40282347e38f ? root : size; /* infinity and NaN stay */
+    return float_of_bits(bits_of_float(size < 1.17549435e-38f ? 0.0f : large) | sign);
+}
+
 /* The sum of all lanes, halves onto halves. */
 VECTOR_INLINE float lanes_sum(float lane[LANES])
 {
