@@ -28,25 +28,13 @@ void experts_init(struct experts *experts, struct param_list *params, const char
                   int64_t n_experts, int64_t in, int64_t out, const struct expert_config *config)
 {
     const int64_t n_patches = config->n_patches, hidden = config->hidden;
-    CHECK(n_patches >= 1 && n_patches <= EXPERTS_MAX_PATCHES && in % n_patches == 0,
-          "%lld patches of %lld inputs", (long long)n_patches, (long long)in);
+    CHECK(n_patches >= 1 && in % n_patches == 0, "%lld patches of %lld inputs",
+          (long long)n_patches, (long long)in);
     *experts = (struct experts){.config = *config};
     experts->up = add_matrices(params, prefix, "up", n_experts, in / n_patches, hidden);
     experts->up_bias = add_biases(params, prefix, "up_bias", n_experts, hidden);
     experts->down = add_matrices(params, prefix, "down", n_experts, hidden, out);
     experts->down_bias = add_biases(params, prefix, "down_bias", n_experts, out);
-}
-
-/* Patch p of x [M, in]: x itself where there is but one. */
-static struct tensor patch_of(const struct experts *experts, const struct pass *pass,
-                              const struct tensor *x, int64_t p)
-{
-    const int64_t width = experts->up->weight.value.dim[1];
-    if (experts->config.n_patches == 1)
-        return *x;
-    const struct tensor patch = pass_2d(pass, x->dim[0], width);
-    pass->backend->ops->copy_columns(pass->backend, &patch, 0, x, p * width, width, false);
-    return patch;
 }
 
 static enum activation activation_of(const struct experts *experts)
@@ -61,6 +49,33 @@ static enum activation activation_of(const struct experts *experts)
     }
 }
 
+/* Where each expert's patches start: offsets [E+1] times P. */
+static struct tensor patch_offsets(const struct experts *experts, const struct pass *pass,
+                                   const struct tensor *offsets)
+{
+    enum { BLOCK = 1024 };
+    int32_t starts[BLOCK];
+    const int64_t count = tensor_count(offsets);
+    const struct tensor scaled = tensor_like(pass->arena, offsets);
+    for (int64_t first = 0; first < count; first += BLOCK) {
+        const int64_t n = count - first < BLOCK ? count - first : BLOCK;
+        const struct tensor from = tensor_slice(offsets, first, n);
+        const struct tensor to = tensor_slice(&scaled, first, n);
+        pass->backend->ops->download(pass->backend, starts, &from, (size_t)n * sizeof *starts);
+        for (int64_t i = 0; i < n; i++)
+            starts[i] *= (int32_t)experts->config.n_patches;
+        pass->backend->ops->upload(pass->backend, &to, starts, (size_t)n * sizeof *starts);
+    }
+    return scaled;
+}
+
+/* x [M, in] or its gradient as patches [M*P, in / P]. */
+static struct tensor as_patches(const struct experts *experts, const struct tensor *x)
+{
+    const int64_t n_patches = experts->config.n_patches;
+    return tensor_as_2d(x, x->dim[0] * n_patches, x->dim[1] / n_patches);
+}
+
 /* The hidden units of every patch, and their sum, in fresh tensors. */
 static void hidden_forward(const struct experts *experts, const struct pass *pass,
                            struct experts_record *record)
@@ -69,26 +84,24 @@ static void hidden_forward(const struct experts *experts, const struct pass *pas
     const struct backend_ops *ops = backend->ops;
     const enum activation activation = activation_of(experts);
     const bool is_cube = activation == ACTIVATION_CUBE;
-    const int64_t n_rows = record->x.dim[0];
-    for (int64_t p = 0; p < experts->config.n_patches; p++) {
-        const struct tensor *hidden = &record->hidden[p];
-        record->hidden[p] = pass_2d(pass, n_rows, experts->config.hidden);
-        const size_t mark = arena_mark(pass->arena);
-        const struct tensor patch = patch_of(experts, pass, &record->x, p);
-        ops->grouped_linear(backend, hidden, &patch, &experts->up->weight, false,
-                            &experts->up_bias->weight.value, &record->offsets,
-                            is_cube ? ACTIVATION_NONE : activation);
-        if (is_cube)
-            ops->activate(backend, hidden, hidden, activation);
-        arena_release(pass->arena, mark);
-    }
-    record->sum = record->hidden[0];
-    if (experts->config.n_patches == 1)
+    const int64_t n_rows = record->x.dim[0], n_patches = experts->config.n_patches;
+    const int64_t width = experts->config.hidden;
+    const struct tensor patches = as_patches(experts, &record->x);
+    record->patch_offsets =
+        n_patches > 1 ? patch_offsets(experts, pass, &record->offsets) : record->offsets;
+    record->hidden = pass_2d(pass, n_rows * n_patches, width);
+    ops->grouped_linear(backend, &record->hidden, &patches, &experts->up->weight, false,
+                        &experts->up_bias->weight.value, &record->patch_offsets,
+                        is_cube ? ACTIVATION_NONE : activation);
+    if (is_cube)
+        ops->activate(backend, &record->hidden, &record->hidden, activation);
+    record->sum = record->hidden;
+    if (n_patches == 1)
         return;
-    record->sum = tensor_like(pass->arena, &record->hidden[0]);
-    ops->copy(backend, &record->sum, &record->hidden[0]);
-    for (int64_t p = 1; p < experts->config.n_patches; p++)
-        ops->add(backend, &record->sum, &record->hidden[p], 1);
+    const struct tensor side_by_side = tensor_as_2d(&record->hidden, n_rows, n_patches * width);
+    record->sum = pass_2d(pass, n_rows, width);
+    for (int64_t p = 0; p < n_patches; p++)
+        ops->copy_columns(backend, &record->sum, 0, &side_by_side, p * width, width, p > 0);
 }
 
 void experts_forward(const struct experts *experts, const struct pass *pass,
@@ -105,23 +118,26 @@ void experts_forward(const struct experts *experts, const struct pass *pass,
         arena_release(pass->arena, mark);
 }
 
-/* Gradients of one patch: d_hidden [M, F] of its hidden units. */
-static void patch_backward(const struct experts *experts, const struct pass *pass,
-                           const struct tensor *d_x, const struct experts_record *record, int64_t p,
-                           const struct tensor *d_hidden)
+/* The gradient [M*P, F] of every patch's hidden units before the activation, from that of their sum
+ * [M, F], which it may replace. */
+static struct tensor hidden_backward(const struct experts *experts, const struct pass *pass,
+                                     const struct experts_record *record,
+                                     const struct tensor *d_sum)
 {
-    struct backend *backend = pass->backend;
-    const struct backend_ops *ops = backend->ops;
-    const bool is_whole = experts->config.n_patches == 1;
-    const int64_t width = experts->up->weight.value.dim[1];
-    const struct tensor patch = patch_of(experts, pass, &record->x, p);
-    const struct tensor d_patch = is_whole ? *d_x : tensor_like(pass->arena, &patch);
-    ops->grouped_linear_gradient(backend, &experts->up->grad, &experts->up_bias->grad, &patch,
-                                 d_hidden, &record->offsets);
-    ops->grouped_linear(backend, &d_patch, d_hidden, &experts->up->weight, true, NULL,
-                        &record->offsets, ACTIVATION_NONE);
-    if (!is_whole)
-        ops->copy_columns(backend, d_x, p * width, &d_patch, 0, width, false);
+    const struct backend_ops *ops = pass->backend->ops;
+    const int64_t n_rows = record->x.dim[0], n_patches = experts->config.n_patches;
+    const int64_t width = experts->config.hidden;
+    struct tensor d_hidden = *d_sum;
+    if (n_patches > 1) {
+        d_hidden = tensor_like(pass->arena, &record->hidden);
+        const struct tensor side_by_side = tensor_as_2d(&d_hidden, n_rows, n_patches * width);
+        for (int64_t p = 0; p < n_patches; p++)
+            ops->copy_columns(pass->backend, &side_by_side, p * width, d_sum, 0, width, false);
+    }
+    if (activation_of(experts) != ACTIVATION_NONE)
+        ops->activate_backward(pass->backend, &d_hidden, &record->hidden, &d_hidden,
+                               activation_of(experts));
+    return d_hidden;
 }
 
 void experts_backward(const struct experts *experts, const struct pass *pass,
@@ -135,17 +151,18 @@ void experts_backward(const struct experts *experts, const struct pass *pass,
     if (experts->config.is_recomputed)
         hidden_forward(experts, pass, &again);
     const struct tensor d_sum = tensor_like(pass->arena, &again.sum);
-    const struct tensor d_hidden = tensor_like(pass->arena, &again.sum);
     ops->grouped_linear_gradient(backend, &experts->down->grad, &experts->down_bias->grad,
-                                 &again.sum, d_y, &record->offsets);
-    ops->grouped_linear(backend, &d_sum, d_y, &experts->down->weight, true, NULL, &record->offsets,
+                                 &again.sum, d_y, &again.offsets);
+    ops->grouped_linear(backend, &d_sum, d_y, &experts->down->weight, true, NULL, &again.offsets,
                         ACTIVATION_NONE);
-    for (int64_t p = 0; p < experts->config.n_patches; p++) {
-        const size_t patch_mark = arena_mark(pass->arena);
-        ops->activate_backward(backend, &d_hidden, &again.hidden[p], &d_sum,
-                               activation_of(experts));
-        patch_backward(experts, pass, d_x, &again, p, &d_hidden);
-        arena_release(pass->arena, patch_mark);
+    const struct tensor d_hidden = hidden_backward(experts, pass, &again, &d_sum);
+    const struct tensor patches = as_patches(experts, &again.x);
+    ops->grouped_linear_gradient(backend, &experts->up->grad, &experts->up_bias->grad, &patches,
+                                 &d_hidden, &again.patch_offsets);
+    if (d_x) {
+        const struct tensor d_patches = as_patches(experts, d_x);
+        ops->grouped_linear(backend, &d_patches, &d_hidden, &experts->up->weight, true, NULL,
+                            &again.patch_offsets, ACTIVATION_NONE);
     }
     arena_release(pass->arena, mark);
 }

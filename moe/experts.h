@@ -12,14 +12,12 @@
 #include "layer/param.h"
 #include "layer/pass.h"
 
-enum { EXPERTS_MAX_PATCHES = 64 };
-
 enum expert_kind { EXPERT_RELU, EXPERT_LINEAR, EXPERT_CUBIC, EXPERT_LSTM };
 
 struct expert_config {
     enum expert_kind kind; /* EXPERT_LSTM is not among these: moe/recurrent.h */
     int64_t hidden;        /* F; of EXPERT_LSTM H */
-    int64_t n_patches;     /* P, 1..EXPERTS_MAX_PATCHES, divides the input */
+    int64_t n_patches;     /* P, 1.., divides the input */
     bool is_recomputed;    /* hidden units are computed again in the backward pass, not kept */
 };
 
@@ -32,11 +30,12 @@ struct experts {
 };
 
 struct experts_record {
-    struct tensor x;                           /* [M, in] borrowed: rows sorted by expert */
-    struct tensor hidden[EXPERTS_MAX_PATCHES]; /* [M, F] after the activation; absent where they
-                                                  are computed again */
-    struct tensor sum;                         /* [M, F] over the patches; likewise */
-    struct tensor offsets; /* [E+1] i32 borrowed: where each expert's rows start */
+    struct tensor x;             /* [M, in] borrowed: rows sorted by expert */
+    struct tensor offsets;       /* [E+1] i32 borrowed: where each expert's rows start */
+    struct tensor patch_offsets; /* [E+1] i32 where its patches start */
+    struct tensor hidden;        /* [M*P, F] after the activation; absent, as the next, where
+                                    hidden units are computed again */
+    struct tensor sum;           /* [M, F] over the patches */
 };
 
 /* Adds "PREFIX.up", ".up_bias", ".down", ".down_bias"; matrices uniform in +-sqrt(3 / their
@@ -44,12 +43,12 @@ struct experts_record {
 void experts_init(struct experts *experts, struct param_list *params, const char *prefix,
                   int64_t n_experts, int64_t in, int64_t out, const struct expert_config *config);
 
-/* y [M, out] of x [M, in]. */
+/* y [M, out] of x [M, in]. Reads the offsets back from the device where P > 1. */
 void experts_forward(const struct experts *experts, const struct pass *pass,
                      struct experts_record *record, const struct tensor *y, const struct tensor *x,
                      const struct tensor *offsets);
 
-/* d_x [M, in] from d_y [M, out]. */
+/* d_x [M, in], NULL where it is not wanted, from d_y [M, out]. */
 void experts_backward(const struct experts *experts, const struct pass *pass,
                       const struct tensor *d_x, const struct experts_record *record,
                       const struct tensor *d_y);
