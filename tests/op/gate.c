@@ -38,6 +38,9 @@ static void check_top_k(struct checker *c)
         try_top_k(c, 640, 8192, 10, 0);
         try_top_k(c, 128, 40960, 10, 0);
         try_top_k(c, 1792, 1024, 5, 0);
+        try_top_k(c, 1792, 16, 16, 0);
+        try_top_k(c, 1792, 64, 64, 0);
+        try_top_k(c, 1792, 1024, 1024, 0);
         return;
     }
     for (int i = 0; i < N_ROW_COUNTS; i++)
@@ -45,6 +48,8 @@ static void check_top_k(struct checker *c)
             try_top_k(c, row_counts[i], 37, 5, kind);
             try_top_k(c, row_counts[i] / 16, 1000, 11, kind);
             try_top_k(c, row_counts[i] / 4, 16, 16, kind);
+            try_top_k(c, row_counts[i] / 8, 64, 17 + 6 * i - (i == 8), kind);
+            try_top_k(c, row_counts[i] / 64, 300, 300, kind);
             try_top_k(c, row_counts[i] / 4, 64 + i, 1, kind);
         }
     for (int kind = 0; kind < 3; kind++) {
