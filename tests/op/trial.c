@@ -367,19 +367,32 @@ static void compare_operand(struct checker *checker, const struct trial *trial, 
            d.nmse, d.worst, shapes_of(trial));
 }
 
-static void compare(struct checker *checker, struct backend *backend, const struct trial *trial,
-                    const struct placed *wanted)
+/* Compares one handle with what is wanted, and, to the bit, with the handle before: the number of
+ * threads may change nothing. */
+static struct placed compare(struct checker *checker, int handle, const struct trial *trial,
+                             const struct placed *wanted, const struct placed *before)
 {
+    struct backend *backend = &checker->handles[handle];
     char who[64];
     snprintf(who, sizeof who, "%s with %d thread%s:", backend->ops->name, backend->n_threads,
              backend->n_threads == 1 ? "" : "s");
-    const int before = checker->n_failed;
+    const int n_failed = checker->n_failed;
     const struct placed got = run(checker, backend, trial);
-    for (int i = 0; i < trial->n_operands; i++)
-        if (trial->operands[i].rank)
-            compare_operand(checker, trial, i, &got.tensors[i], &wanted->tensors[i], who);
-    if (checker->n_failed == before)
+    for (int i = 0; i < trial->n_operands; i++) {
+        const struct operand *operand = &trial->operands[i];
+        const struct tensor *tensor = &got.tensors[i];
+        if (operand->rank == 0)
+            continue;
+        compare_operand(checker, trial, i, tensor, &wanted->tensors[i], who);
+        const size_t size = (size_t)tensor_count(tensor) * dtype_size(tensor->dtype);
+        if (before && operand->use != USE_SCRATCH &&
+            memcmp(tensor->data, before->tensors[i].data, size) != 0)
+            report(checker, trial->op, false, "%s %s is not what fewer threads give;%s", who,
+                   operand->name, shapes_of(trial));
+    }
+    if (checker->n_failed == n_failed)
         report(checker, trial->op, true, " ");
+    return got;
 }
 
 /* -- timing -- */
@@ -419,8 +432,9 @@ void check_trial(struct checker *checker, const struct trial *trial)
         return;
     }
     const struct placed wanted = run(checker, &checker->ref, trial);
+    struct placed got[MAX_HANDLES];
     for (int i = 0; i < checker->n_handles; i++)
-        compare(checker, &checker->handles[i], trial, &wanted);
+        got[i] = compare(checker, i, trial, &wanted, i > 0 ? &got[i - 1] : NULL);
     const struct placed exact = run(checker, &checker->ref64, trial);
     for (int i = 0; i < trial->n_operands; i++)
         if (trial->operands[i].rank)
