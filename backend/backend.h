@@ -271,7 +271,8 @@ struct backend_ops {
     void (*choice_weights_backward)(B, OUT d_p, IN d_weights, IN weights, IN p, IN experts,
                                     IN starts, bool is_normalized);
     /* Eq. 18: mask [N, E] i32 = 1 for the m largest p [N, E] of each column in each group of n
-     * rows, m = K n / E rounded to the nearest, in 1..n; ties go to the lower row. */
+     * rows, m = K n / E rounded to the nearest, in 1..n; ties go to the lower row. NaN counts as
+     * -infinity. */
     void (*balanced_mask)(B, OUT mask, IN p, IN groups, int64_t k);
     /* Eq. 19: mask = p > exp(log_threshold [G*E]). */
     void (*threshold_mask)(B, OUT mask, IN p, IN log_threshold, IN groups);

@@ -72,6 +72,7 @@ void cpu_set_elements(struct backend_ops *ops);
 void cpu_set_gate(struct backend_ops *ops);
 void cpu_set_loss(struct backend_ops *ops);
 void cpu_set_lstm(struct backend_ops *ops);
+void cpu_set_mask(struct backend_ops *ops);
 void cpu_set_matmul(struct backend_ops *ops);
 void cpu_set_memory(struct backend_ops *ops);
 void cpu_set_moe(struct backend_ops *ops);

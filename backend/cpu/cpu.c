@@ -73,10 +73,13 @@ static void make_table(void)
     cpu_set_attention(&table);
     cpu_set_batch(&table);
     cpu_set_elements(&table);
+    cpu_set_gate(&table);
     cpu_set_loss(&table);
     cpu_set_lstm(&table);
+    cpu_set_mask(&table);
     cpu_set_matmul(&table);
     cpu_set_memory(&table);
+    cpu_set_moe(&table);
     cpu_set_optimizer(&table);
     cpu_set_rows(&table);
     cpu_set_topk(&table);

@@ -1,5 +1,5 @@
 /* Bringing the experts' outputs back together. Sorting the choices is too little work to split. */
-#include "backend/cpu/context.h"
+#include "backend/cpu/choices.h"
 #include "backend/cpu/vector.h"
 
 KERNEL static void combine_row(float *restrict y, const float *restrict x, const float *weights,
@@ -15,20 +15,33 @@ KERNEL static void combine_row(float *restrict y, const float *restrict x, const
     }
 }
 
+/* True where all operands over choices have as many, and tokens are as many as y has rows. */
+static bool shapes_agree(const struct tensor *y, const struct tensor *x, const struct tensor *place,
+                         const struct tensor *starts)
+{
+    return tensor_rows(x) == tensor_count(place) && tensor_columns(x) == tensor_columns(y) &&
+           (starts ? tensor_count(starts) == tensor_rows(y) + 1
+                   : tensor_rows(place) == tensor_rows(y));
+}
+
 static void cpu_combine(struct backend *backend, const struct tensor *y, const struct tensor *x,
-                        const struct tensor *weights, const struct tensor *place)
+                        const struct tensor *weights, const struct tensor *place,
+                        const struct tensor *starts)
 {
     const int64_t width = tensor_columns(y), k = tensor_columns(place), rows = tensor_rows(y);
-    CHECK(rows == tensor_rows(place) && tensor_rows(x) == tensor_count(place) &&
-              tensor_columns(x) == width && (!weights || tensor_count(weights) == rows * k),
+    CHECK(shapes_agree(y, x, place, starts) &&
+              (!weights || tensor_count(weights) == tensor_count(place)),
           "shapes differ");
     if (!context_enter(backend))
         return;
-    const int n_parts = context_parts(backend, rows * k * width);
+    const int32_t *start = ints_or_null(starts);
+    const int n_parts = context_parts(backend, tensor_count(x) + tensor_count(y));
 #pragma omp parallel for num_threads(n_parts) schedule(static)
-    for (int64_t n = 0; n < rows; n++)
-        combine_row(floats(y) + n * width, floats(x), weights ? floats(weights) + n * k : NULL,
-                    ints(place) + n * k, k, width);
+    for (int64_t n = 0; n < rows; n++) {
+        const int64_t first = first_of(start, k, n);
+        combine_row(floats(y) + n * width, floats(x), weights ? floats(weights) + first : NULL,
+                    ints(place) + first, first_of(start, k, n + 1) - first, width);
+    }
 }
 
 KERNEL static void combine_backward_row(float *d_x, float *d_weights, const float *x,
@@ -48,20 +61,24 @@ KERNEL static void combine_backward_row(float *d_x, float *d_weights, const floa
 static void cpu_combine_backward(struct backend *backend, const struct tensor *d_x,
                                  const struct tensor *d_weights, const struct tensor *x,
                                  const struct tensor *weights, const struct tensor *place,
-                                 const struct tensor *d_y)
+                                 const struct tensor *starts, const struct tensor *d_y)
 {
     const int64_t width = tensor_columns(d_y), k = tensor_columns(place), rows = tensor_rows(d_y);
-    CHECK(rows == tensor_rows(place) && tensor_rows(d_x) == tensor_count(place) &&
-              tensor_count(weights) == rows * k && tensor_count(d_weights) == rows * k,
+    CHECK(shapes_agree(d_y, x, place, starts) && tensor_count(d_x) == tensor_count(x) &&
+              tensor_count(weights) == tensor_count(place) &&
+              tensor_count(d_weights) == tensor_count(place),
           "shapes differ");
     if (!context_enter(backend))
         return;
-    const int n_parts = context_parts(backend, rows * k * width);
+    const int32_t *start = ints_or_null(starts);
+    const int n_parts = context_parts(backend, tensor_count(x) + tensor_count(d_y));
 #pragma omp parallel for num_threads(n_parts) schedule(static)
-    for (int64_t n = 0; n < rows; n++)
-        combine_backward_row(floats(d_x), floats(d_weights) + n * k, floats(x),
-                             floats(weights) + n * k, ints(place) + n * k, floats(d_y) + n * width,
-                             k, width);
+    for (int64_t n = 0; n < rows; n++) {
+        const int64_t first = first_of(start, k, n);
+        combine_backward_row(floats(d_x), floats(d_weights) + first, floats(x),
+                             floats(weights) + first, ints(place) + first, floats(d_y) + n * width,
+                             first_of(start, k, n + 1) - first, width);
+    }
 }
 
 void cpu_set_moe(struct backend_ops *ops)

@@ -61,19 +61,22 @@ static int64_t share_of(int64_t n_tokens, int64_t k, int64_t n_experts)
     return nearest < 1 ? 1 : nearest > n_tokens ? n_tokens : nearest;
 }
 
-static bool is_before(const struct tensor *p, int64_t a, int64_t b, int64_t e)
+/* p [N, E] of token n and expert e; NaN counts as -infinity. */
+static double rank_of(const struct tensor *p, int64_t n, int64_t e)
 {
-    const real x = reals(p)[a * tensor_columns(p) + e], y = reals(p)[b * tensor_columns(p) + e];
-    return x > y || (x == y && a < b);
+    const double value = reals(p)[n * tensor_columns(p) + e];
+    return isnan(value) ? -INFINITY : value;
 }
 
-/* Clears the mask of the token that comes last among those that expert e has in first..last-1. */
+/* Clears the mask of the token that comes last among those that expert e has in first..last-1: the
+ * highest row of the lowest numbers. */
 static void take_away_last(const struct tensor *mask, const struct tensor *p, int64_t first,
                            int64_t last, int64_t e)
 {
     int64_t worst = -1;
     for (int64_t n = first; n < last; n++)
-        if (ints(mask)[n * tensor_columns(p) + e] && (worst < 0 || is_before(p, worst, n, e)))
+        if (ints(mask)[n * tensor_columns(p) + e] &&
+            (worst < 0 || rank_of(p, n, e) <= rank_of(p, worst, e)))
             worst = n;
     ints(mask)[worst * tensor_columns(p) + e] = 0;
 }
