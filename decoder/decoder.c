@@ -1,5 +1,6 @@
 /* The decoder over whole sequences, forward and backward. */
 #include "decoder/decoder.h"
+#include "decoder/feeding.h"
 #include "decoder/join.h"
 
 #include <stdio.h>
@@ -27,8 +28,9 @@ void decoder_init(struct decoder *decoder, struct param_list *params,
         struct decoder_layer *layer = &decoder->layers[l];
         char name[48];
         snprintf(name, sizeof name, "decoder.%d.lstm", (int)l + 1);
-        lstm_init(&layer->lstm, params, name, l == 0 ? dim : 2 * dim, config->hidden, projection,
-                  false);
+        const bool reads_context = l > 0 || config->has_input_feeding;
+        lstm_init(&layer->lstm, params, name, reads_context ? 2 * dim : dim, config->hidden,
+                  projection, false);
         snprintf(name, sizeof name, "decoder.%d.moe", (int)l + 1);
         if (config->has_moe_after[l])
             moe_init(&layer->moe, params, name, dim, &config->moe, stream_of(l, STREAM_MOE));
@@ -94,11 +96,15 @@ struct tensor decoder_forward(const struct decoder *decoder, const struct pass *
     struct tensor x = pass_3d(pass, target->ids.dim[0], target->ids.dim[1], decoder->config.dim);
     embedding_forward(decoder->embedding, pass, &x, &target->ids);
     pass_dropout(pass, STREAM_EMBEDDING, &x, &x, NULL, names);
-    x = layer_forward(decoder, pass, record, 0, &x, &x, names);
-
     const struct tensor context = tensor_like(pass->arena, &x);
     attention_start(&decoder->attention, pass, &record->source, memory, source_lengths);
-    attention_forward(&decoder->attention, pass, &record->attention, &record->source, &x, &context);
+    if (decoder->config.has_input_feeding) {
+        x = feeding_forward(decoder, pass, record, &x, &context, stream_of(0, STREAM_LSTM), names);
+    } else {
+        x = layer_forward(decoder, pass, record, 0, &x, &x, names);
+        attention_forward(&decoder->attention, pass, &record->attention, &record->source, &x,
+                          &context);
+    }
     x = moe_after(decoder, pass, record, 0, &x, target, balance_scale);
     for (int64_t l = 1; l < decoder->config.n_layers; l++) {
         const struct tensor joined = decoder_join(pass, &x, &context);
@@ -165,12 +171,17 @@ void decoder_backward(const struct decoder *decoder, const struct pass *pass,
     for (int64_t l = decoder->config.n_layers - 1; l >= 0; l--) {
         if (decoder->config.has_moe_after[l])
             moe_backward(&decoder->layers[l].moe, pass, &record->layers[l].moe, &d, target);
-        if (l == 0) {
-            backend->ops->fill(backend, d_memory, 0);
-            attention_backward(&decoder->attention, pass, &d, d_memory, &record->attention,
-                               &record->source, &d_context);
-        }
-        layer_backward(decoder, pass, record, l, names, &d, &d_context);
+        if (l > 0)
+            layer_backward(decoder, pass, record, l, names, &d, &d_context);
+    }
+    backend->ops->fill(backend, d_memory, 0);
+    if (decoder->config.has_input_feeding) {
+        feeding_backward(decoder, pass, record, &d, &d_context, d_memory, stream_of(0, STREAM_LSTM),
+                         names);
+    } else {
+        attention_backward(&decoder->attention, pass, &d, d_memory, &record->attention,
+                           &record->source, &d_context);
+        layer_backward(decoder, pass, record, 0, names, &d, &d_context);
     }
     pass_dropout(pass, STREAM_EMBEDDING, &d, &d, NULL, names);
     embedding_backward(decoder->embedding, pass, &d, &target->ids);

@@ -5,8 +5,11 @@
  *   x_1 = x_0 + dropout(LSTM_1(x_0));  context = attention(x_1)
  *   x_l = x_{l-1} + dropout(LSTM_l([x_{l-1}; context]))  for l >= 2, MoE layers between
  *   logits = softmax layer of dropout([x_L; context] W + bias)
- * Input feeding is off: the context of a step does not enter layer 1 of the next one, so in
- * training attention is computed for all steps at once and only the LSTMs run step by step. */
+ * Without input feeding (the default) the context of a step does not enter layer 1 of the next one,
+ * so in training attention is computed for all steps at once and only the LSTMs run step by step.
+ * With it, as in GNMT (Wu et al. 2016), layer 1 reads the context of the step before, which is 0 at
+ * the first: x_1(t) = x_0(t) + dropout(LSTM_1([x_0(t); context(t-1)])), and layer 1 and the
+ * attention run together, step by step (decoder/feeding.h). */
 #ifndef MIXT_DECODER_DECODER_H
 #define MIXT_DECODER_DECODER_H
 
@@ -26,6 +29,7 @@ struct decoder_config {
     bool has_projection;   /* of the cells to D */
     int64_t attention_dim; /* A */
     enum attention_kind attention;
+    bool has_input_feeding;
     bool has_moe_after[DECODER_MAX_LAYERS]; /* [l-1]: a MoE layer follows LSTM layer l */
     struct moe_config moe;
 };
@@ -86,6 +90,8 @@ struct decoder_state {
     struct tensor c[DECODER_MAX_LAYERS]; /* [max_rows, H] */
     struct tensor next_r[DECODER_MAX_LAYERS];
     struct tensor next_c[DECODER_MAX_LAYERS];
+    struct tensor context; /* [max_rows, D] of the last step; absent without input feeding */
+    struct tensor next_context;
     struct recurrent_state moe[DECODER_MAX_LAYERS]; /* only of LSTM experts; see moe/recurrent.h */
     struct tensor index;                            /* [max(max_rows, S*B)] i32: rows to gather */
 };

@@ -38,6 +38,11 @@ void decoder_start(const struct decoder *decoder, const struct pass *pass,
         if (decoder->config.has_moe_after[l])
             moe_start(&decoder->layers[l].moe, pass, &state->moe[l], state->max_rows);
     }
+    if (decoder->config.has_input_feeding) {
+        state->context = pass_2d(pass, state->max_rows, decoder->config.dim);
+        state->next_context = tensor_like(pass->arena, &state->context);
+        backend->ops->fill(backend, &state->context, 0);
+    }
 }
 
 static void swap(struct tensor *a, struct tensor *b)
@@ -63,6 +68,19 @@ static void step_layer(const struct decoder *decoder, const struct pass *pass,
     swap(&state->c[l], &state->next_c[l]);
 }
 
+/* What layer 1 reads beside the state: x [N, D], and the last step's context where it is fed. */
+static struct tensor first_input(const struct decoder *decoder, const struct pass *pass,
+                                 const struct decoder_state *state, const struct tensor *x)
+{
+    if (decoder->config.has_input_feeding) {
+        const struct tensor context = tensor_slice(&state->context, 0, x->dim[0]);
+        return decoder_join(pass, x, &context);
+    }
+    const struct tensor input = tensor_like(pass->arena, x);
+    pass->backend->ops->copy(pass->backend, &input, x);
+    return input;
+}
+
 static void step_moe(const struct decoder *decoder, const struct pass *pass,
                      struct decoder_state *state, int64_t l, struct tensor *x)
 {
@@ -82,12 +100,13 @@ void decoder_step(const struct decoder *decoder, const struct pass *pass,
           (long long)tensor_count(tokens), (long long)n_rows);
     struct tensor x = pass_2d(pass, n_rows, dim);
     embedding_forward(decoder->embedding, pass, &x, tokens);
-    const struct tensor input = tensor_like(pass->arena, &x);
-    pass->backend->ops->copy(pass->backend, &input, &x);
+    const struct tensor input = first_input(decoder, pass, state, &x);
     step_layer(decoder, pass, state, 0, &x, &input);
 
     struct attention_record attention;
-    const struct tensor context = tensor_like(pass->arena, &x);
+    const struct tensor context = decoder->config.has_input_feeding
+                                      ? tensor_slice(&state->context, 0, n_rows)
+                                      : tensor_like(pass->arena, &x);
     const struct tensor x_beams = tensor_as_3d(&x, state->n_beam, state->n_sentences, dim);
     const struct tensor context_beams =
         tensor_as_3d(&context, state->n_beam, state->n_sentences, dim);
@@ -131,6 +150,8 @@ void decoder_reorder(const struct decoder *decoder, const struct pass *pass,
         if (decoder->config.has_moe_after[l])
             moe_reorder(&decoder->layers[l].moe, &state->moe[l], parents, n_rows);
     }
+    if (decoder->config.has_input_feeding)
+        gather(pass, state, &state->next_context, &state->context, n_rows);
     state->n_beam = n_beam;
 }
 

@@ -66,6 +66,7 @@ static struct decoder_config decoder_config_of(const struct config *whole)
                                      .has_projection = config->decoder.projection,
                                      .attention_dim = config_attention_dim(config),
                                      .attention = attention_kind_of(config->decoder.attention),
+                                     .has_input_feeding = config->decoder.input_feeding,
                                      .moe = moe_config_of(whole)};
     for (int64_t l = 0; l < decoder.n_layers; l++)
         decoder.has_moe_after[l] = config->moe.after.decoder[l + 1];

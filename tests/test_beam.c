@@ -21,6 +21,7 @@ enum { MAX_TOKENS = 64, MAX_FOUND = 2000, MAX_WORDS = 64 };
 /* -- the model -- */
 
 static enum expert_kind experts; /* of its mixture */
+static bool is_gnmt;             /* with input feeding and additive attention */
 
 struct bench {
     struct fixture fixture;
@@ -43,6 +44,8 @@ static void open_bench(struct bench *bench, const char *backend, int64_t dim, in
         .hidden = dim + 4,
         .has_projection = true,
         .attention_dim = dim - 2,
+        .attention = is_gnmt ? ATTENTION_ADDITIVE : ATTENTION_FACTORED,
+        .has_input_feeding = is_gnmt,
         .has_moe_after = {true},
         .moe = {.n_levels = 1,
                 .gate = {{.kind = GATE_NOISY_TOP_K, .n_experts = 5, .top_k = 2, .noise = 1}},
@@ -580,5 +583,7 @@ int main(void)
     int n_failed = cmocka_run_group_tests_name("ReLU experts", tests, NULL, NULL);
     experts = EXPERT_LSTM;
     n_failed += cmocka_run_group_tests_name("LSTM experts", tests, NULL, NULL);
+    is_gnmt = true;
+    n_failed += cmocka_run_group_tests_name("LSTM experts, as in GNMT", tests, NULL, NULL);
     return n_failed;
 }

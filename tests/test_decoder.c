@@ -15,7 +15,7 @@
 static const char *backend;
 static enum expert_kind experts; /* of the model's mixtures */
 
-enum { V = 11, D = 4, MAX_STEPS = 16 };
+enum { V = 11, D = 4, MAX_STEPS = 16, N_OPTIONS = 8 };
 
 struct decoder_test {
     struct fixture fixture;
@@ -23,10 +23,12 @@ struct decoder_test {
     double bound; /* of the normalized error */
 };
 
-static void open_decoder(struct decoder_test *test)
+/* options: see decoder_config_options(). */
+static void open_decoder(struct decoder_test *test, int options)
 {
     struct translator_config config = translator_config_small();
     config.decoder.moe.expert.kind = experts;
+    decoder_config_options(&config.decoder, options);
     fixture_open(&test->fixture, backend);
     translator_init(&test->translator, &test->fixture, &config);
     fixture_start(&test->fixture, 0.8);
@@ -60,13 +62,12 @@ static void expect_near(struct decoder_test *test, const char *what, const struc
 }
 
 /* T steps of W = 1 are one pass over T. */
-static void test_steps(void **state)
+static void check_steps(int options)
 {
-    (void)state;
     enum { S = 5, T = 7, B = 3 };
     const int32_t lengths[B] = {5, 1, 3};
     struct decoder_test test;
-    open_decoder(&test);
+    open_decoder(&test, options);
     struct fixture *fixture = &test.fixture;
     const struct pass *pass = &fixture->pass;
     const struct tensor memory = fixture_random_3d(fixture, S, B, D, 1);
@@ -88,6 +89,13 @@ static void test_steps(void **state)
     fixture_close(fixture);
 }
 
+static void test_steps(void **state)
+{
+    (void)state;
+    for (int options = 0; options < N_OPTIONS; options++)
+        check_steps(options);
+}
+
 /* -- a search: hypotheses split, die and change places while sentences leave -- */
 
 enum { SEARCH_B = 4, SEARCH_S = 6, SEARCH_W = 3, MAX_ROWS = SEARCH_B * SEARCH_W };
@@ -104,11 +112,11 @@ struct search {
     int64_t n_steps;
 };
 
-static void open_search(struct search *search)
+static void open_search(struct search *search, int options)
 {
     static const int32_t lengths[SEARCH_B] = {6, 1, 4, 2};
     *search = (struct search){.n_beam = 1, .n_sentences = SEARCH_B};
-    open_decoder(&search->test);
+    open_decoder(&search->test, options);
     struct fixture *fixture = &search->test.fixture;
     search->memory = fixture_random_3d(fixture, SEARCH_S, SEARCH_B, D, 1);
     memcpy(search->lengths, lengths, sizeof lengths);
@@ -205,11 +213,10 @@ static void keep(struct search *search, const int32_t *kept, int64_t count)
     search->n_sentences = count;
 }
 
-static void test_search(void **state)
+static void check_search(int options)
 {
-    (void)state;
     struct search search;
-    open_search(&search);
+    open_search(&search, options);
     step(&search);
     reorder(&search, 3);
     step(&search);
@@ -230,12 +237,18 @@ static void test_search(void **state)
     fixture_close(&search.test.fixture);
 }
 
-/* Sentences leave before the first step and one by one from the front; all may stay. */
-static void test_search_early(void **state)
+static void test_search(void **state)
 {
     (void)state;
+    for (int options = 0; options < N_OPTIONS; options++)
+        check_search(options);
+}
+
+/* Sentences leave before the first step and one by one from the front; all may stay. */
+static void check_search_early(int options)
+{
     struct search search;
-    open_search(&search);
+    open_search(&search, options);
     keep(&search, (const int32_t[]){0, 1, 2, 3}, 4);
     keep(&search, (const int32_t[]){1, 2, 3}, 3);
     reorder(&search, 3);
@@ -246,12 +259,19 @@ static void test_search_early(void **state)
     fixture_close(&search.test.fixture);
 }
 
+static void test_search_early(void **state)
+{
+    (void)state;
+    for (int options = 0; options < N_OPTIONS; options++)
+        check_search_early(options);
+}
+
 /* The caller's memory and lengths are read, never written. */
 static void test_source_is_untouched(void **state)
 {
     (void)state;
     struct search search;
-    open_search(&search);
+    open_search(&search, 1);
     struct fixture *fixture = &search.test.fixture;
     const double *before = fixture_values(fixture, &search.memory);
     step(&search);

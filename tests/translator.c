@@ -30,6 +30,15 @@ struct translator_config translator_config_small(void)
     };
 }
 
+void decoder_config_options(struct decoder_config *config, int options)
+{
+    config->has_input_feeding = options & 1;
+    config->attention = options & 2 ? ATTENTION_ADDITIVE : ATTENTION_FACTORED;
+    config->has_projection = !(options & 4);
+    if (!config->has_projection)
+        config->hidden = config->dim;
+}
+
 void translator_init(struct translator *translator, struct fixture *fixture,
                      const struct translator_config *config)
 {

@@ -24,6 +24,10 @@ struct translator_config {
  * after the second. Decoder: two layers, MoE after the first. */
 struct translator_config translator_config_small(void);
 
+/* Combination 0..7 of the decoder's options: 1 input feeding, 2 additive attention, 4 no
+ * projection. 0 is what the small configuration has. */
+void decoder_config_options(struct decoder_config *config, int options);
+
 /* Adds the parameters to the fixture's list; the table is "embedding". Borrows itself: keep it in
  * place. */
 void translator_init(struct translator *translator, struct fixture *fixture,

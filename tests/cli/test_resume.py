@@ -158,6 +158,18 @@ def test_lstm_experts(bench):
     expect_same_files(wanted, models(bench, "run"), "with LSTM experts")
 
 
+def test_gnmt(bench):
+    """Input feeding, additive attention and LSTMs without projection go on to the same bytes."""
+    make_run(bench, steps=40)
+    settings = ("save.every=10", "model.decoder.input_feeding=true",
+                "model.decoder.attention=additive", "model.encoder.projection=false",
+                "model.decoder.projection=false")
+    wanted, _ = unbroken(bench, *settings)
+    bench.train("run", "train.steps=20", *settings)
+    bench.train("run", *settings)
+    expect_same_files(wanted, models(bench, "run"), "as in GNMT")
+
+
 def test_same_seed(bench):
     make_run(bench, steps=30)
     bench.train("one")
@@ -170,4 +182,4 @@ def test_same_seed(bench):
 
 if __name__ == "__main__":
     main([test_killed, test_stopped, test_saved_on_demand, test_factored, test_finished,
-          test_longer, test_lstm_experts, test_same_seed])
+          test_longer, test_lstm_experts, test_gnmt, test_same_seed])

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes parts.txt and translator.txt: what the equations give, worked out with PyTorch in double.
+"""Makes parts.txt, translator.txt and gnmt.txt: what the equations give, by PyTorch in double.
 
 Usage: make_golden.py [FOLDER]      (default: the folder of this script)
 
@@ -115,16 +115,25 @@ class Draw:
 # -- equations --
 
 
+def lstm_step(x, state, w):
+    """Sak et al. 2014, one step from state r, c; gates i f g o. Without a projection r = m."""
+    r, c = state
+    i, f, g, o = (x @ w["input"] + r @ w["recurrent"] + w["bias"]).chunk(4)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    m = torch.sigmoid(o) * torch.tanh(c)
+    return m @ w["projection"] if "projection" in w else m, c
+
+
+def lstm_zero(w):
+    return torch.zeros(w["recurrent"].shape[0]), torch.zeros(w["recurrent"].shape[1] // 4)
+
+
 def lstm_one(x, w, is_reversed):
-    """Sak et al. 2014 over one sentence x [T, I]; gates i f g o."""
-    cells = w["projection"].shape[0]
-    r, c = torch.zeros(w["projection"].shape[1]), torch.zeros(cells)
-    outputs = [None] * len(x)
+    """One sentence x [T, I]."""
+    state, outputs = lstm_zero(w), [None] * len(x)
     for t in reversed(range(len(x))) if is_reversed else range(len(x)):
-        i, f, g, o = (x[t] @ w["input"] + r @ w["recurrent"] + w["bias"]).split(cells)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        r = (torch.sigmoid(o) * torch.tanh(c)) @ w["projection"]
-        outputs[t] = r
+        state = lstm_step(x[t], state, w)
+        outputs[t] = state[0]
     return torch.stack(outputs)
 
 
@@ -274,23 +283,29 @@ def make_gate(golden, draw, experts, k):
 
 
 class Translator:
-    """Embedding, encoder, attention, decoder, loss: one sentence at a time, the MoE over all."""
+    """Embedding, encoder, attention, decoder, loss: one sentence at a time, the MoE over all.
 
-    vocabulary, dim, cells, attention, experts, k, hidden = 11, 4, 5, 3, 4, 2, 6
+    is_gnmt: input feeding, additive attention, LSTMs without projection."""
+
+    vocabulary, dim, attention, experts, k, hidden = 11, 4, 3, 4, 2, 6
     embedding_scale, rate, smoothing, scale, balance_scale = 2.0, 0.1, 0.1, 0.5, 2.0
     importance_weight, load_weight = 0.05, 0.03
 
-    def __init__(self, draw):
+    def __init__(self, draw, is_gnmt):
+        self.is_gnmt = is_gnmt
+        self.cells = self.dim if is_gnmt else 5
         self.parameters = {}
         self.balance = torch.zeros(())
         self.add(draw, "embedding", self.vocabulary, self.dim)
         self.add(draw, "output.bias", self.vocabulary)
         for name, width in [("encoder.1.forward", 1), ("encoder.1.backward", 1),
                             ("encoder.2.forward", 1), ("encoder.3.forward", 1),
-                            ("decoder.1.lstm", 1), ("decoder.2.lstm", 2)]:
+                            ("decoder.1.lstm", 2 if is_gnmt else 1),
+                            ("decoder.2.lstm", 2)]:
             self.add(draw, name + ".input", width * self.dim, 4 * self.cells)
             self.add(draw, name + ".recurrent", self.dim, 4 * self.cells)
-            self.add(draw, name + ".projection", self.cells, self.dim)
+            if not is_gnmt:
+                self.add(draw, name + ".projection", self.cells, self.dim)
             self.add(draw, name + ".bias", 4 * self.cells)
         for name in ["encoder.2.moe", "decoder.1.moe"]:
             self.add(draw, name + ".gate.weight", self.dim, self.experts)
@@ -344,14 +359,30 @@ class Translator:
         return [x + self.lstm("encoder.3.forward", x, named, 0x1030)
                 for x, named in zip(xs, names)]
 
+    def attend(self, x, memory):
+        w = self.group("decoder.attention")
+        return attend(x, memory, w["memory.weight"], w["query.weight"], w["v"], self.is_gnmt)
+
+    def first_layer(self, x, memory, names):
+        """Layer 1 and the attention of one sentence: x, weights and context of all steps."""
+        if not self.is_gnmt:
+            x = x + self.lstm("decoder.1.lstm", x, names, 0x2010)
+            return x, *self.attend(x, memory)
+        w, steps = self.group("decoder.1.lstm"), []
+        state, context = lstm_zero(w), torch.zeros(1, self.dim)
+        for t, name in enumerate(names):
+            state = lstm_step(torch.cat([x[t], context[0]]), state, w)
+            y = x[t:t + 1] + dropout(state[0][None, :], self.rate, 0x2010, [name])
+            weights, context = self.attend(y, memory)
+            steps.append((y, weights, context))
+        return tuple(torch.cat(part) for part in zip(*steps))
+
     def decode(self, sentences, names, memories):
         """The readout of each sentence, and its attention's weights."""
-        w = self.group("decoder.attention")
         xs, contexts, weights = [], [], []
         for ids, named, memory in zip(sentences, names, memories):
             x = self.embed(ids, named, 0x2000)
-            x = x + self.lstm("decoder.1.lstm", x, named, 0x2010)
-            part, context = attend(x, memory, w["memory.weight"], w["query.weight"], w["v"])
+            x, part, context = self.first_layer(x, memory, named)
             xs.append(x)
             contexts.append(context)
             weights.append(part)
@@ -379,8 +410,8 @@ def by_step(parts, lengths):
                         if t < lengths[b]])
 
 
-def make_translator(golden, draw):
-    model = Translator(draw)
+def make_translator(golden, draw, is_gnmt):
+    model = Translator(draw, is_gnmt)
     source_lengths, target_lengths = [5, 2, 3], [3, 4, 1]
     source, target = draw.ids(11, 5, 3), draw.ids(11, 4, 3)
     wanted = draw.ids(11, 4, 3)
@@ -422,7 +453,8 @@ def main():
         make_gate(parts, draw, experts, k)
     make_lstm(parts, draw, "lstm_plain", 0)
     make_attention(parts, draw, "additive", True)
-    make_translator(Golden(folder / "translator.txt"), Draw(6))
+    make_translator(Golden(folder / "translator.txt"), Draw(6), False)
+    make_translator(Golden(folder / "gnmt.txt"), Draw(7), True)
 
 
 if __name__ == "__main__":

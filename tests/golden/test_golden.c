@@ -1,6 +1,6 @@
 /* Values and gradients against PyTorch, by name (make_golden.py).
  *
- * Usage: test_golden BACKEND PARTS TRANSLATOR, with the two files. */
+ * Usage: test_golden BACKEND PARTS TRANSLATOR GNMT, with the three files. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 #include "tests/golden/golden.h"
 #include "tests/translator.h"
 
-static const char *backend, *parts_path, *translator_path;
+static const char *backend, *parts_path, *translator_path, *gnmt_path;
 
 struct golden_test {
     struct fixture fixture;
@@ -295,16 +295,14 @@ static void expect_results(struct golden_test *test, const struct translator *tr
     expect(test, "", "losses", &record->loss);
 }
 
-static void test_translator(void **state)
+static void check_translator(const char *path, const struct translator_config *config)
 {
-    (void)state;
     struct golden_test test;
-    open_test(&test, translator_path);
+    open_test(&test, path);
     struct fixture *fixture = &test.fixture;
     fixture->pass.dropout = 0.1;
-    const struct translator_config config = translator_config_small();
     struct translator translator;
-    translator_init(&translator, fixture, &config);
+    translator_init(&translator, fixture, config);
     start(&test, "", "param.");
     const struct translator_batch batch = {.source = read_sequence(&test, "source."),
                                            .target = read_sequence(&test, "target."),
@@ -320,18 +318,37 @@ static void test_translator(void **state)
     close_test(&test);
 }
 
+static void test_translator(void **state)
+{
+    (void)state;
+    const struct translator_config config = translator_config_small();
+    check_translator(translator_path, &config);
+}
+
+/* Input feeding, additive attention, and no projection in any LSTM. */
+static void test_gnmt(void **state)
+{
+    (void)state;
+    struct translator_config config = translator_config_small();
+    decoder_config_options(&config.decoder, 7);
+    config.encoder.has_projection = false;
+    config.encoder.hidden = config.encoder.dim;
+    check_translator(gnmt_path, &config);
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 4) {
-        fprintf(stderr, "usage: test_golden BACKEND PARTS TRANSLATOR\n");
+    if (argc != 5) {
+        fprintf(stderr, "usage: test_golden BACKEND PARTS TRANSLATOR GNMT\n");
         return 2;
     }
     backend = argv[1];
     parts_path = argv[2];
     translator_path = argv[3];
+    gnmt_path = argv[4];
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lstm), cmocka_unit_test(test_attention),  cmocka_unit_test(test_loss),
-        cmocka_unit_test(test_gate), cmocka_unit_test(test_translator),
+        cmocka_unit_test(test_gate), cmocka_unit_test(test_translator), cmocka_unit_test(test_gnmt),
     };
     return cmocka_run_group_tests_name(backend, tests, NULL, NULL);
 }

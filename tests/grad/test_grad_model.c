@@ -150,6 +150,20 @@ static void test_decoder(void **state)
     check_decoder(&config, target_lengths, 0);
 }
 
+/* Every choice of attention, input feeding and projection. */
+static void test_decoder_options(void **state)
+{
+    (void)state;
+    for (int options = 0; options < 8; options++) {
+        struct decoder_config config = translator_config_small().decoder;
+        decoder_config_options(&config, options);
+        check_decoder(&config, target_lengths, 0.2);
+        config.n_layers = 1;
+        config.has_moe_after[0] = false;
+        check_decoder(&config, NULL, 0.2);
+    }
+}
+
 /* -- all together -- */
 
 struct model_test {
@@ -169,9 +183,11 @@ static double model_loss(struct grad_test *grad, bool wants_gradient)
     return loss;
 }
 
-static void open_model(struct model_test *test, const int32_t *sources, const int32_t *targets)
+static void open_model(struct model_test *test, const int32_t *sources, const int32_t *targets,
+                       int options)
 {
-    const struct translator_config config = translator_config_small();
+    struct translator_config config = translator_config_small();
+    decoder_config_options(&config.decoder, options);
     grad_open(&test->grad, model_loss);
     struct fixture *fixture = &test->grad.fixture;
     fixture->pass.dropout = 0.1;
@@ -184,19 +200,21 @@ static void test_model_direction(void **state)
 {
     (void)state;
     struct model_test test;
-    open_model(&test, source_lengths, target_lengths);
-    grad_check_direction(&test.grad);
-    grad_close(&test.grad);
-    open_model(&test, NULL, NULL);
-    grad_check_direction(&test.grad);
-    grad_close(&test.grad);
+    for (int options = 0; options < 8; options++) {
+        open_model(&test, source_lengths, target_lengths, options);
+        grad_check_direction(&test.grad);
+        grad_close(&test.grad);
+        open_model(&test, NULL, NULL, options);
+        grad_check_direction(&test.grad);
+        grad_close(&test.grad);
+    }
 }
 
 static void test_model_elements(void **state)
 {
     (void)state;
     struct model_test test;
-    open_model(&test, source_lengths, target_lengths);
+    open_model(&test, source_lengths, target_lengths, 0);
     grad_check(&test.grad);
     grad_close(&test.grad);
 }
@@ -265,11 +283,9 @@ static void test_lm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_encoder),
-        cmocka_unit_test(test_decoder),
-        cmocka_unit_test(test_model_direction),
-        cmocka_unit_test(test_model_elements),
-        cmocka_unit_test(test_lm),
+        cmocka_unit_test(test_encoder),         cmocka_unit_test(test_decoder),
+        cmocka_unit_test(test_decoder_options), cmocka_unit_test(test_model_direction),
+        cmocka_unit_test(test_model_elements),  cmocka_unit_test(test_lm),
     };
     return cmocka_run_group_tests_name("grad_model", tests, NULL, NULL);
 }
