@@ -265,11 +265,12 @@ struct backend_ops {
      * names[n], g * ceil(E / 4) + e / 4), word pairs (0, 1) and (2, 3). Uniform noise: clean +
      * noise * random_unit(word e % 4). names [N] i32 as rows in dropout. */
     void (*gate_noise)(B, const struct gating *gating, struct random_key key, IN names);
-    /* weights = p [N, E] at experts; is_normalized: divided by each token's sum (eq. 16). */
-    void (*choice_weights)(B, OUT weights, IN p, IN experts, IN starts, bool is_normalized);
-    /* d_p [N, E] = from d_weights; 0 where nothing was chosen. */
-    void (*choice_weights_backward)(B, OUT d_p, IN d_weights, IN weights, IN p, IN experts,
-                                    IN starts, bool is_normalized);
+    /* weights = x [N, E] at experts, or is_softmax: their softmax over each token's choices, which
+     * is eq. 16 with x the scores that the gate's own softmax is taken of. */
+    void (*choice_weights)(B, OUT weights, IN x, IN experts, IN starts, bool is_softmax);
+    /* d_x [N, E] = from d_weights; 0 where nothing was chosen. */
+    void (*choice_weights_backward)(B, OUT d_x, IN d_weights, IN weights, IN experts, IN starts,
+                                    bool is_softmax);
     /* Eq. 18: mask [N, E] i32 = 1 for the m largest p [N, E] of each column in each group of n
      * rows, m = K n / E rounded to the nearest, in 1..n; ties go to the lower row. NaN counts as
      * -infinity. */

@@ -133,7 +133,7 @@ static void choose_masked(const struct pass *pass, struct gate_record *record)
     gating->experts = tensor_1d(pass->arena, DTYPE_I32, n_choices);
     gating->weights = tensor_1d(pass->arena, backend->real, n_choices);
     backend->ops->mask_experts(backend, &gating->experts, &record->mask, &gating->starts);
-    backend->ops->choice_weights(backend, &gating->weights, &record->p, &gating->experts,
+    backend->ops->choice_weights(backend, &gating->weights, &gating->clean, &gating->experts,
                                  &gating->starts, true);
 }
 
@@ -184,24 +184,37 @@ static void score_backward(const struct gate *gate, const struct pass *pass,
     ops->add(backend, d_x, &more, 1);
 }
 
-/* d_clean += what d_weights brings through softmax(clean), and the threshold loss. */
-static void softmax_backward(const struct gate *gate, const struct pass *pass,
-                             const struct tensor *d_clean, const struct tensor *d_weights,
-                             const struct gate_record *record)
+/* d_clean += through p = softmax(clean) from d_p, which is overwritten. */
+static void softmax_backward(const struct pass *pass, const struct tensor *d_clean,
+                             const struct tensor *d_p, const struct gate_record *record)
+{
+    pass->backend->ops->softmax_backward(pass->backend, d_p, &record->p, d_p);
+    pass->backend->ops->add(pass->backend, d_clean, d_p, 1);
+}
+
+/* d_clean = from the weights, a softmax over each token's choices, and from the threshold loss. */
+static void balanced_backward(const struct gate *gate, const struct pass *pass,
+                              const struct tensor *d_clean, const struct tensor *d_weights,
+                              const struct gate_record *record)
 {
     struct backend *backend = pass->backend;
-    const struct backend_ops *ops = backend->ops;
+    const struct gating *gating = &record->gating;
+    backend->ops->choice_weights_backward(backend, d_clean, d_weights, &gating->weights,
+                                          &gating->experts, &gating->starts, true);
+    softmax_backward(pass, d_clean, &record->d_p, record);
+    backend->ops->add(backend, &gate->threshold->grad, &record->d_threshold, 1);
+}
+
+/* d_clean += from the weight, the choice's part in the softmax over all experts. */
+static void switch_backward(const struct pass *pass, const struct tensor *d_clean,
+                            const struct tensor *d_weights, const struct gate_record *record)
+{
+    struct backend *backend = pass->backend;
     const struct gating *gating = &record->gating;
     const struct tensor d_p = tensor_like(pass->arena, &record->p);
-    ops->choice_weights_backward(backend, &d_p, d_weights, &gating->weights, &record->p,
-                                 &gating->experts, tensor_or_null(&gating->starts),
-                                 gate->config.kind == GATE_BALANCED);
-    if (record->d_p.rank) {
-        ops->add(backend, &d_p, &record->d_p, 1);
-        ops->add(backend, &gate->threshold->grad, &record->d_threshold, 1);
-    }
-    ops->softmax_backward(backend, &d_p, &record->p, &d_p);
-    ops->add(backend, d_clean, &d_p, 1);
+    backend->ops->choice_weights_backward(backend, &d_p, d_weights, &gating->weights,
+                                          &gating->experts, NULL, false);
+    softmax_backward(pass, d_clean, &d_p, record);
 }
 
 void gate_backward(const struct gate *gate, const struct pass *pass, const struct tensor *d_x,
@@ -215,13 +228,14 @@ void gate_backward(const struct gate *gate, const struct pass *pass, const struc
     struct tensor d_raw = {0};
     if (gating->raw.rank)
         d_raw = tensor_like(pass->arena, &gating->raw);
+    const bool is_switch = gate->config.kind == GATE_SWITCH;
     if (gate->config.kind == GATE_BALANCED)
-        backend->ops->fill(backend, &d_clean, 0);
+        balanced_backward(gate, pass, &d_clean, d_weights, record);
     else
         backend->ops->gate_backward(backend, &d_clean, tensor_or_null(&d_raw),
-                                    record->p.rank ? NULL : d_weights, d_load, gating);
-    if (record->p.rank)
-        softmax_backward(gate, pass, &d_clean, d_weights, record);
+                                    is_switch ? NULL : d_weights, d_load, gating);
+    if (is_switch)
+        switch_backward(pass, &d_clean, d_weights, record);
     score_backward(gate, pass, d_x, gate->weight, &d_clean, record);
     if (d_raw.rank)
         score_backward(gate, pass, d_x, gate->noise, &d_raw, record);

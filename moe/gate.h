@@ -60,7 +60,7 @@ void gate_forward(const struct gate *gate, const struct pass *pass, struct gate_
                   double balance_scale);
 
 /* d_x [N, D] += and the parameters' gradients, from d_weights (as gating.weights) and d_load [G*E],
- * NULL where there is no loss of it. */
+ * NULL where there is no loss of it. The record is used up. */
 void gate_backward(const struct gate *gate, const struct pass *pass, const struct tensor *d_x,
                    const struct tensor *d_weights, const struct tensor *d_load,
                    const struct gate_record *record);

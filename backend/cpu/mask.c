@@ -8,20 +8,24 @@
 
 /* -- weights of choices -- */
 
-/* The sum of p [E] at count experts, in order; 1 where nothing is normalised. */
-static double divisor_of(const float *p, const int32_t *experts, int64_t count, bool is_normalized)
+/* Makes count numbers their softmax. */
+static void softmax_of(float *weights, int64_t count)
 {
-    double sum = is_normalized ? 0 : 1;
-    for (int64_t c = 0; c < count && is_normalized; c++)
-        sum += p[experts[c]];
-    return sum;
+    float largest = -INFINITY;
+    double sum = 0;
+    for (int64_t c = 0; c < count; c++)
+        largest = fmaxf(largest, weights[c]);
+    for (int64_t c = 0; c < count; c++)
+        sum += exp((double)weights[c] - largest);
+    for (int64_t c = 0; c < count; c++)
+        weights[c] = (float)(exp((double)weights[c] - largest) / sum);
 }
 
 static void cpu_choice_weights(struct backend *backend, const struct tensor *weights,
-                               const struct tensor *p, const struct tensor *experts,
-                               const struct tensor *starts, bool is_normalized)
+                               const struct tensor *x, const struct tensor *experts,
+                               const struct tensor *starts, bool is_softmax)
 {
-    const int64_t k = tensor_columns(experts), n_experts = tensor_columns(p), rows = tensor_rows(p);
+    const int64_t k = tensor_columns(experts), n_experts = tensor_columns(x), rows = tensor_rows(x);
     CHECK(tensor_count(weights) == tensor_count(experts) &&
               (starts ? tensor_count(starts) == rows + 1 : tensor_rows(experts) == rows),
           "shapes differ");
@@ -29,45 +33,43 @@ static void cpu_choice_weights(struct backend *backend, const struct tensor *wei
         return;
     const int32_t *start = ints_or_null(starts), *expert = ints(experts);
     float *weight = floats(weights);
-    const int n_parts = context_parts(backend, 4 * tensor_count(experts));
+    const int n_parts = context_parts(backend, 8 * tensor_count(experts));
 #pragma omp parallel for num_threads(n_parts) schedule(static)
     for (int64_t n = 0; n < rows; n++) {
         const int64_t first = first_of(start, k, n), last = first_of(start, k, n + 1);
-        const float *row = floats(p) + n * n_experts;
-        const double sum = divisor_of(row, expert + first, last - first, is_normalized);
         for (int64_t c = first; c < last; c++)
-            weight[c] = (float)(row[expert[c]] / sum);
+            weight[c] = floats(x)[n * n_experts + expert[c]];
+        if (is_softmax)
+            softmax_of(weight + first, last - first);
     }
 }
 
-static void cpu_choice_weights_backward(struct backend *backend, const struct tensor *d_p,
+static void cpu_choice_weights_backward(struct backend *backend, const struct tensor *d_x,
                                         const struct tensor *d_weights,
-                                        const struct tensor *weights, const struct tensor *p,
-                                        const struct tensor *experts, const struct tensor *starts,
-                                        bool is_normalized)
+                                        const struct tensor *weights, const struct tensor *experts,
+                                        const struct tensor *starts, bool is_softmax)
 {
-    const int64_t k = tensor_columns(experts), n_experts = tensor_columns(p), rows = tensor_rows(p);
+    const int64_t k = tensor_columns(experts), n_experts = tensor_columns(d_x);
+    const int64_t rows = tensor_rows(d_x);
     CHECK(tensor_count(d_weights) == tensor_count(experts) &&
               tensor_count(weights) == tensor_count(experts) &&
-              tensor_count(d_p) == tensor_count(p),
+              (starts ? tensor_count(starts) == rows + 1 : tensor_rows(experts) == rows),
           "shapes differ");
     if (!context_enter(backend))
         return;
     const int32_t *start = ints_or_null(starts), *expert = ints(experts);
     const float *weight = floats(weights), *d_weight = floats(d_weights);
-    const int n_parts = context_parts(backend, tensor_count(p));
+    const int n_parts = context_parts(backend, tensor_count(d_x));
 #pragma omp parallel for num_threads(n_parts) schedule(static)
     for (int64_t n = 0; n < rows; n++) {
         const int64_t first = first_of(start, k, n), last = first_of(start, k, n + 1);
-        const double sum =
-            divisor_of(floats(p) + n * n_experts, expert + first, last - first, is_normalized);
-        float *d_row = floats(d_p) + n * n_experts;
+        float *d_row = floats(d_x) + n * n_experts;
         double mean = 0;
         memset(d_row, 0, (size_t)n_experts * sizeof *d_row);
-        for (int64_t c = first; c < last && is_normalized; c++)
+        for (int64_t c = first; c < last && is_softmax; c++)
             mean += (double)weight[c] * d_weight[c];
         for (int64_t c = first; c < last; c++)
-            d_row[expert[c]] = (float)((d_weight[c] - mean) / sum);
+            d_row[expert[c]] = (float)((is_softmax ? weight[c] : 1) * (d_weight[c] - mean));
     }
 }
 

@@ -6,49 +6,53 @@
 
 /* -- weights of choices -- */
 
-static double sum_of_choices(const struct tensor *p, const struct tensor *experts, int64_t n,
-                             int64_t first, int64_t last)
+/* Makes weights first..last-1 their softmax. */
+static void softmax_of(const struct tensor *weights, int64_t first, int64_t last)
 {
-    double sum = 0;
+    double largest = -INFINITY, sum = 0;
     for (int64_t c = first; c < last; c++)
-        sum += reals(p)[n * tensor_columns(p) + ints(experts)[c]];
-    return sum;
+        largest = fmax(largest, reals(weights)[c]);
+    for (int64_t c = first; c < last; c++)
+        sum += exp(reals(weights)[c] - largest);
+    for (int64_t c = first; c < last; c++)
+        reals(weights)[c] = (real)(exp(reals(weights)[c] - largest) / sum);
 }
 
 static void ref_choice_weights(struct backend *backend, const struct tensor *weights,
-                               const struct tensor *p, const struct tensor *experts,
-                               const struct tensor *starts, bool is_normalized)
+                               const struct tensor *x, const struct tensor *experts,
+                               const struct tensor *starts, bool is_softmax)
 {
     (void)backend;
     const int64_t k = tensor_columns(experts);
     CHECK(tensor_count(weights) == tensor_count(experts), "shapes differ");
-    for (int64_t n = 0; n < tensor_rows(p); n++) {
+    for (int64_t n = 0; n < tensor_rows(x); n++) {
         const int64_t first = first_of(starts, k, n), last = first_of(starts, k, n + 1);
-        const double sum = is_normalized ? sum_of_choices(p, experts, n, first, last) : 1;
         for (int64_t c = first; c < last; c++)
-            reals(weights)[c] = (real)(reals(p)[n * tensor_columns(p) + ints(experts)[c]] / sum);
+            reals(weights)[c] = reals(x)[n * tensor_columns(x) + ints(experts)[c]];
+        if (is_softmax)
+            softmax_of(weights, first, last);
     }
 }
 
-static void ref_choice_weights_backward(struct backend *backend, const struct tensor *d_p,
+static void ref_choice_weights_backward(struct backend *backend, const struct tensor *d_x,
                                         const struct tensor *d_weights,
-                                        const struct tensor *weights, const struct tensor *p,
-                                        const struct tensor *experts, const struct tensor *starts,
-                                        bool is_normalized)
+                                        const struct tensor *weights, const struct tensor *experts,
+                                        const struct tensor *starts, bool is_softmax)
 {
     (void)backend;
-    const int64_t k = tensor_columns(experts), n_experts = tensor_columns(p);
-    for (int64_t i = 0; i < tensor_count(d_p); i++)
-        reals(d_p)[i] = 0;
-    for (int64_t n = 0; n < tensor_rows(p); n++) {
+    const int64_t k = tensor_columns(experts), n_experts = tensor_columns(d_x);
+    for (int64_t i = 0; i < tensor_count(d_x); i++)
+        reals(d_x)[i] = 0;
+    for (int64_t n = 0; n < tensor_rows(d_x); n++) {
         const int64_t first = first_of(starts, k, n), last = first_of(starts, k, n + 1);
-        const double sum = is_normalized ? sum_of_choices(p, experts, n, first, last) : 1;
         double mean = 0;
-        for (int64_t c = first; c < last && is_normalized; c++)
+        for (int64_t c = first; c < last && is_softmax; c++)
             mean += (double)reals(weights)[c] * reals(d_weights)[c];
-        for (int64_t c = first; c < last; c++)
-            reals(d_p)[n * n_experts + ints(experts)[c]] =
-                (real)((reals(d_weights)[c] - mean) / sum);
+        for (int64_t c = first; c < last; c++) {
+            const double slope = is_softmax ? reals(weights)[c] : 1;
+            reals(d_x)[n * n_experts + ints(experts)[c]] =
+                (real)(slope * (reals(d_weights)[c] - mean));
+        }
     }
 }
 

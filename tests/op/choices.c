@@ -91,7 +91,7 @@ static void try_shapes(struct checker *c, void (*try)(struct checker *, const in
         try(c, c->is_bench ? bench_shapes[i] : shapes[i]);
 }
 
-/* -- weights: starts, experts, p, then results -- */
+/* -- weights: starts, experts, x, then results -- */
 
 static void call_choice_weights(struct backend *backend, struct tensor *t, struct weight *w,
                                 const struct trial *trial)
@@ -100,15 +100,23 @@ static void call_choice_weights(struct backend *backend, struct tensor *t, struc
     backend->ops->choice_weights(backend, &t[3], &t[2], &t[1], given(&t[0]), trial->flag[0]);
 }
 
+/* Some tokens score so low that their chance among all experts is 0. */
+static void spread_scores(double *x, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        x[i] = i % 3 == 0 ? (double)(i % 7 - 300) : x[i];
+}
+
 static void try_choice_weights(struct checker *c, const int64_t shape[4])
 {
-    for (int is_normalized = 0; is_normalized < 2; is_normalized++) {
+    for (int is_softmax = 0; is_softmax < 2; is_softmax++) {
         struct trial trial = trial_of(c, "choice_weights", call_choice_weights);
         const struct choices choices = add_choices(c, &trial, shape[0], shape[1], shape[2]);
         add_experts(c, &trial, choices, shape[1]);
-        add_chances(c, &trial, shape[0], shape[1], false);
+        double *x = add_reals(c, &trial, "x", USE_IN, 1, 2, shape[0], shape[1], 0);
+        spread_scores(x, shape[0] * shape[1]);
         add_reals(c, &trial, "weights", USE_OUT, 1, choices.rank, choices.d0, choices.d1, 0);
-        trial.flag[0] = is_normalized;
+        trial.flag[0] = is_softmax;
         check_trial(c, &trial);
     }
 }
@@ -122,25 +130,26 @@ static void call_choice_weights_backward(struct backend *backend, struct tensor 
                                          struct weight *w, const struct trial *trial)
 {
     (void)w;
-    backend->ops->choice_weights_backward(backend, &t[5], &t[4], &t[3], &t[2], &t[1], given(&t[0]),
+    backend->ops->choice_weights_backward(backend, &t[5], &t[4], &t[3], &t[1], given(&t[0]),
                                           trial->flag[0]);
 }
 
 static void try_choice_weights_backward(struct checker *c, const int64_t shape[4])
 {
-    for (int is_normalized = 0; is_normalized < 2; is_normalized++) {
+    for (int is_softmax = 0; is_softmax < 2; is_softmax++) {
         struct trial trial = trial_of(c, "choice_weights", call_choice_weights);
         const struct choices choices = add_choices(c, &trial, shape[0], shape[1], shape[2]);
         add_experts(c, &trial, choices, shape[1]);
-        add_chances(c, &trial, shape[0], shape[1], false);
+        double *x = add_reals(c, &trial, "x", USE_IN, 1, 2, shape[0], shape[1], 0);
+        spread_scores(x, shape[0] * shape[1]);
         add_reals(c, &trial, "weights", USE_INOUT, 1, choices.rank, choices.d0, choices.d1, 0);
-        trial.flag[0] = is_normalized;
+        trial.flag[0] = is_softmax;
         run_trial(c, &c->ref, &trial);
         trial.op = "choice_weights_backward";
         trial.call = call_choice_weights_backward;
         trial.operands[3].use = USE_IN;
         add_reals(c, &trial, "d_weights", USE_IN, 1, choices.rank, choices.d0, choices.d1, 0);
-        add_reals(c, &trial, "d_p", USE_OUT, 1, 2, shape[0], shape[1], 0);
+        add_reals(c, &trial, "d_x", USE_OUT, 1, 2, shape[0], shape[1], 0);
         check_trial(c, &trial);
     }
 }
