@@ -26,6 +26,7 @@ static const struct verb verbs[] = {
     {"moses", moses_main, "tokenize, normalize and lower-case text as the Moses scripts do"},
     {"info", info_main, "describe a model file"},
     {"plan", plan_main, "parameters, work and memory of a configuration"},
+    {"lab", lab_main, "experiments on mixtures of experts"},
 };
 
 enum { N_VERBS = sizeof verbs / sizeof verbs[0] };

@@ -13,5 +13,6 @@ int moses_main(int argc, char **argv);
 int prep_main(int argc, char **argv);
 int info_main(int argc, char **argv);
 int plan_main(int argc, char **argv);
+int lab_main(int argc, char **argv);
 
 #endif

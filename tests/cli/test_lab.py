@@ -1,0 +1,50 @@
+"""mixt lab as its users meet it."""
+import json
+
+import harness
+from harness import expect, expect_error
+
+SMALL = ["lab", "cluster", "--points", "200", "--steps", "3", "--runs", "2"]
+
+
+def table_and_json_agree(bench):
+    table = bench.run(*SMALL, "--setting", "3")
+    report = bench.run(*SMALL, "--setting", "3", "--json")
+    expect(table.code == 0 and report.code == 0, f"{table}; {report}")
+    head, *lines = table.out.decode().splitlines()
+    rows = json.loads(report.out)
+    expect(len(lines) == len(rows) == 4, f"four models wanted: {table}")
+    for line, row in zip(lines, rows):
+        words = line.split()
+        expect(words[:4] == ["3", row["model"], row["kind"], str(row["runs"])], line)
+        expect(words[4] == f"{row['test_accuracy']['mean']:.2f}", f"{line}; {row}")
+        expect(("dispatch_entropy" in row) == (row["model"] == "mixture"), row)
+    expect([row["runs"] for row in rows] == [1, 1, 2, 2], rows)
+    expect("+-" in lines[3] and "99.99" in lines[3], lines[3])
+
+
+def threads_do_not_matter(bench):
+    one = bench.run(*SMALL, "--threads", "1", "--json")
+    three = bench.run(*SMALL, "--threads", "3", "--json")
+    expect(one.code == 0 and one.out == three.out, f"{one}; {three}")
+    expect(len(json.loads(one.out)) == 16, "four models in four settings wanted")
+    other = bench.run(*SMALL, "--seed", "9", "--json")
+    expect(other.out != one.out, "another seed must give other results")
+
+
+def nonsense_is_refused(bench):
+    expect_error(bench.run("lab"), 2, "lab wants a verb")
+    expect_error(bench.run("lab", "clusters"), 2, "'clusters'", "did you mean 'cluster'?")
+    for arguments, part in ((["--setting", "5"], "--setting"), (["--setting", "0"], "--setting"),
+                            (["--runs", "0"], "--runs"), (["--runs", "ten"], "--runs"),
+                            (["--points", "-1"], "--points"), (["--factor", "noise"], "--factor"),
+                            (["--steps", "0"], "--steps"), (["--sampels", "1"], "--sampels"),
+                            (["file"], "file")):
+        expect_error(bench.run("lab", "cluster", *arguments), 2, part)
+    for arguments in (["lab", "--help"], ["lab", "cluster", "--help"]):
+        result = bench.run(*arguments)
+        expect(result.code == 0 and b"cluster" in result.out, f"{arguments}: {result}")
+
+
+if __name__ == "__main__":
+    harness.main([table_and_json_agree, threads_do_not_matter, nonsense_is_refused])
