@@ -24,19 +24,19 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-LM = {"model.type": "lm", "data.subword.size": 4000, "data.max_len": 60, "model.dim": 128,
+LM = {"model.type": "lm", "data.subword.size": 2000, "data.max_len": 60, "model.dim": 128,
       "model.dropout": 0.1, "model.encoder.layers": 2, "model.encoder.hidden": 128,
       "model.encoder.projection": "false", "model.encoder.bidirectional": "none",
       "model.moe.after": "[encoder.1]", "model.moe.output": "sigmoid",
       "model.moe.expert.hidden": 256, "model.moe.top_k": 4, "model.moe.experts": 64,
       "model.moe.importance_weight": 0.1, "model.moe.load_weight": 0.1,
-      "train.batch_tokens": 2048, "train.steps": 2400, "train.label_smoothing": 0,
+      "train.batch_tokens": 2048, "train.steps": 1500, "train.label_smoothing": 0,
       "train.optimizer.lr": 3e-3, "train.optimizer.clip": 1, "train.schedule.warmup": 100,
       "train.schedule.hold": 200, "train.schedule.decay": "linear"}
-MT = {"data.subword.size": 4000, "data.max_len": 60, "model.dim": 128, "model.dropout": 0.2,
+MT = {"data.subword.size": 3000, "data.max_len": 60, "model.dim": 128, "model.dropout": 0.2,
       "model.encoder.hidden": 128, "model.decoder.hidden": 128, "model.moe.output": "sigmoid",
       "model.moe.expert.hidden": 256, "model.moe.top_k": 4, "model.moe.experts": 64,
-      "train.batch_tokens": 1024, "train.steps": 3000, "train.optimizer.lr": 3e-3,
+      "train.batch_tokens": 1024, "train.steps": 2500, "train.optimizer.lr": 3e-3,
       "train.optimizer.clip": 1, "train.schedule.warmup": 100, "train.schedule.hold": 300,
       "train.schedule.decay": "linear", "valid.beam": 1, "translate.beam": 4,
       "translate.alpha": 1.0}

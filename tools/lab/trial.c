@@ -161,7 +161,7 @@ static void backward_gate(const struct lab *lab, const struct record *record,
     }
     const struct tensor d_clean = tensor_like(pass->arena, &gating->clean);
     pass->backend->ops->choice_weights_backward(pass->backend, &d_clean, d_factor, &record->factor,
-                                                &gating->clean, &gating->experts, NULL, false);
+                                                &gating->experts, NULL, false);
     pass->backend->ops->linear_gradient(pass->backend, &lab->gate.weight->grad, NULL,
                                         &record->gate.x, &d_clean);
 }
