@@ -51,16 +51,16 @@ void backend_fail(struct backend *backend, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* A matrix [in, out], or E of them [E, in, out], that is read far more often than it changes.
- * Backends may keep copies in their own order; whoever writes `value` calls weight_pack() before the
- * next operation that reads it. */
+ * Backends may keep copies in their own order; whoever writes `value` calls weight_pack() before
+ * the next operation that reads it. */
 struct weight {
     struct tensor value; /* [in, out] or [E, in, out] real, borrowed */
     void *packed;        /* the backend's own; NULL before the first weight_pack() */
     bool is_packed[2];   /* as stored; transposed */
 };
 
-/* Of so many matrices or more, E, the cpu keeps no copies: few rows meet each, and packing costs more
- * than it saves. */
+/* Of so many matrices or more, E, the cpu keeps no copies: few rows meet each, and packing costs
+ * more than it saves. */
 enum { WEIGHT_MANY = 128 };
 
 /* The gate's noise never gets narrower: gradients divide by its width. */

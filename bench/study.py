@@ -8,10 +8,10 @@ STUDY is one of
     experts-mt   the same for translation
     balance      64 experts with and without the balance losses (table 6 of Shazeer et al. 2017)
     gates        kinds of gate, experts a token, noise, and kinds of expert, with 32 experts
---data holds train.en, val.en, test.en for language models and train.mt.en, train.mt.de and so on for
-translation, plain text. Each run is one process with one thread; --jobs run at a time. A run that is
-finished is not run again, so a study that was stopped goes on. Results go to FOLDER/STUDY.json, the
-table to stdout.
+--data holds train.en, val.en, test.en for language models and train.mt.en, train.mt.de and so on
+for translation, plain text. Members share one subword model. Each run is one process with one
+thread; --jobs run at a time. A run that is finished is not run again, so a study that was stopped
+goes on. Results go to FOLDER/STUDY.json, the table to stdout.
 """
 import argparse
 import concurrent.futures
@@ -88,6 +88,16 @@ def texts(options, is_lm, part):
     return [os.path.join(options.data, name) for name in names]
 
 
+def learn_pieces(options, base, is_lm):
+    """The subword model of a study, learned once."""
+    path = os.path.join(options.out, options.study, "pieces.model")
+    if not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        call([options.mixt, "subword", "train", "--input", ",".join(texts(options, is_lm, "train")),
+              "--model", path, "--vocab-size", str(base["data.subword.size"])])
+    return path
+
+
 def train(options, settings, run):
     is_lm = settings.get("model.type") == "lm"
     steps = options.steps or settings["train.steps"]
@@ -148,10 +158,11 @@ def main():
     parser.add_argument("--out", required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--steps", type=int, default=0, help="updates of each run, for a quick look")
+    parser.add_argument("--steps", type=int, default=0, help="updates of each run")
     parser.add_argument("--only", default="", help="members to run, separated by commas")
     options = parser.parse_args()
     base, members = variants(options.study)
+    base["data.subword.model"] = learn_pieces(options, base, base.get("model.type") == "lm")
     if options.only:
         members = [member for member in members if member[0] in options.only.split(",")]
     results = {name: {} for name, _ in members}

@@ -5,17 +5,17 @@
 
 #include "base/status.h"
 
-#define FIELD(member) offsetof(struct config, member)
-#define INT(member)   CONFIG_TYPE_INT, FIELD(member)
-#define FLOAT(member) CONFIG_TYPE_FLOAT, FIELD(member)
-#define BOOL(member)  CONFIG_TYPE_BOOL, FIELD(member)
-#define WORD(member)  CONFIG_TYPE_WORD, FIELD(member)
+#define FIELD(member)  offsetof(struct config, member)
+#define INT(member)    CONFIG_TYPE_INT, FIELD(member)
+#define FLOAT(member)  CONFIG_TYPE_FLOAT, FIELD(member)
+#define BOOL(member)   CONFIG_TYPE_BOOL, FIELD(member)
+#define WORD(member)   CONFIG_TYPE_WORD, FIELD(member)
 #define LEVELS(member) CONFIG_TYPE_LEVELS, FIELD(member)
-#define MODEL         CONFIG_KEY_MODEL
-#define MACHINE       CONFIG_KEY_MACHINE
-#define RELATIVE      (CONFIG_KEY_MACHINE | CONFIG_KEY_RELATIVE)
-#define ABOVE         CONFIG_KEY_ABOVE_MINIMUM
-#define BELOW         CONFIG_KEY_BELOW_MAXIMUM
+#define MODEL          CONFIG_KEY_MODEL
+#define MACHINE        CONFIG_KEY_MACHINE
+#define RELATIVE       (CONFIG_KEY_MACHINE | CONFIG_KEY_RELATIVE)
+#define ABOVE          CONFIG_KEY_ABOVE_MINIMUM
+#define BELOW          CONFIG_KEY_BELOW_MAXIMUM
 
 static const char *const subword_types[] = {"unigram", "bpe", NULL};
 static const char *const normalizations[] = {"nmt_nfkc", "nfkc",     "nmt_nfkc_cf",

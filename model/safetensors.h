@@ -67,8 +67,8 @@ struct safetensors_source {
  * metadata  [n_metadata]  keys must differ
  * source                  of tensors whose data is NULL; may be NULL where there are none
  *
- * Goes once through the data, block by block. STATUS_IO when it cannot be written, STATUS_FORMAT for
- * a text that is not UTF-8 or a header over the limit; then path is as it was. */
+ * Goes once through the data, block by block. STATUS_IO when it cannot be written, STATUS_FORMAT
+ * for a text that is not UTF-8 or a header over the limit; then path is as it was. */
 enum status safetensors_write(const char *path, const struct safetensors_tensor *tensor,
                               size_t n_tensors, const struct safetensors_text *metadata,
                               size_t n_metadata,

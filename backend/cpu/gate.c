@@ -276,7 +276,7 @@ struct gate_row {
     int64_t k, n_top, n_experts;
 };
 
-/* d_clean [E] and d_raw [E] from the load with normal noise. d_clean holds the thresholds before. */
+/* d_clean [E] and d_raw [E] from the load with normal noise. d_clean holds thresholds before. */
 VECTOR_INLINE void normal_slopes(const struct gate_row *g)
 {
     const float noise = (float)g->noise;

@@ -77,8 +77,8 @@ VECTOR_INLINE float vector_tanh(float x)
     return t / (t + 2.0f);
 }
 
-/* Dividing the bits by three starts within 4 %, and each of Halley's steps triples the right digits.
- * Numbers below 2^-126 count as 0. */
+/* Dividing the bits by three starts within 4 %, and each of Halley's steps triples the right
+ * digits. Numbers below 2^-126 count as 0. */
 VECTOR_INLINE float vector_cbrt(float x)
 {
     const uint32_t sign = bits_of_float(x) & 0x80000000u;
