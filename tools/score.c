@@ -6,9 +6,8 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "model/languages.h"
 #include "model/model_file.h"
-#include "text/lines.h"
+#include "tools/feed.h"
 #include "tools/footer.h"
 #include "tools/options.h"
 #include "tools/verbs.h"
@@ -50,8 +49,6 @@ static const struct options_command command = {
     .max_arguments = 2,
 };
 
-enum { BLOCK_PAIRS = 64 };
-
 struct scorer {
     struct backend backend;
     struct model model;
@@ -59,31 +56,19 @@ struct scorer {
     struct batch batch;
     struct model_batch uploaded;
     struct model_record record;
-    struct lines *inputs[2]; /* owned; source and target, or a language model's one text */
-    int n_inputs;
-    int32_t prefix;                   /* piece that sources begin with, -1: none */
-    struct ids sides[2][BLOCK_PAIRS]; /* sources, empty for a language model, and targets */
-    float *nll;                       /* owned [nll_capacity] */
+    struct feed feed;
+    float *nll; /* owned [nll_capacity] */
     size_t nll_capacity;
     double total;
-    int64_t n_pieces, n_words;
+    int64_t n_pieces;
 };
 
-/* Sums of negative log-likelihoods of the n pairs of the block. */
-static enum status score_block(struct scorer *scorer, size_t n, double sums[BLOCK_PAIRS])
+/* Sums of negative log-likelihoods of the n pairs of the batch. */
+static enum status score_batch(struct scorer *scorer, size_t n, double sums[FEED_LINES])
 {
     const struct pass pass = {.backend = &scorer->backend, .arena = &scorer->arena};
     const size_t mark = arena_mark(&scorer->arena);
-    batch_start(&scorer->batch);
-    enum status status = STATUS_OK;
-    for (size_t i = 0; i < n && status >= 0; i++)
-        status =
-            batch_add(&scorer->batch, scorer->sides[0][i].data, (int64_t)scorer->sides[0][i].size,
-                      scorer->sides[1][i].data, (int64_t)scorer->sides[1][i].size);
-    if (status >= 0)
-        status = batch_finish(&scorer->batch, subword_bos_id(scorer->model.subword), 0);
-    if (status >= 0)
-        status = model_batch_upload(&scorer->uploaded, &pass, &scorer->batch);
+    enum status status = model_batch_upload(&scorer->uploaded, &pass, &scorer->batch);
     if (status < 0)
         return status;
     model_loss(&scorer->model, &pass, &scorer->record, &scorer->uploaded, 0, 1, 0);
@@ -100,86 +85,24 @@ static enum status score_block(struct scorer *scorer, size_t n, double sums[BLOC
         return status;
     scorer->backend.ops->download(&scorer->backend, scorer->nll, &scorer->record.nll,
                                   count * sizeof *scorer->nll);
-    memset(sums, 0, BLOCK_PAIRS * sizeof *sums);
+    memset(sums, 0, FEED_LINES * sizeof *sums);
     for (size_t i = 0; i < count; i++)
         sums[(size_t)scorer->batch.target_rows[i] % n] += (double)scorer->nll[i];
     arena_release(&scorer->arena, mark);
     return STATUS_OK;
 }
 
-/* The ids of a line, with eos, behind the prefix where that is not -1. */
-static enum status encode(const struct subword *subword, const struct line *line, int32_t prefix,
-                          struct ids *ids)
-{
-    ids_clear(ids);
-    enum status status = prefix >= 0 ? ids_push(ids, prefix) : STATUS_OK;
-    if (status >= 0)
-        status = subword_encode(subword, line->bytes, line->size, ids);
-    return status < 0 ? status : ids_push(ids, subword_eos_id(subword));
-}
-
-/* White space separated words of a line, and its end. */
-static int64_t count_words(const struct line *line)
-{
-    int64_t count = 1;
-    bool is_inside = false;
-    for (size_t i = 0; i < line->size; i++) {
-        const bool is_space = strchr(" \t\r\f\v", line->bytes[i]) != NULL;
-        count += !is_space && !is_inside;
-        is_inside = !is_space;
-    }
-    return count;
-}
-
-static enum status unequal(const struct scorer *scorer, bool source_ended)
-{
-    struct lines *const ended = scorer->inputs[!source_ended];
-    struct lines *const longer = scorer->inputs[source_ended];
-    (void)status_set(STATUS_DATA, "%s ends after %" PRId64 " lines, %s goes on", lines_name(ended),
-                     lines_so_far(ended)->lines, lines_name(longer));
-    status_hint("the files must be line-parallel");
-    return STATUS_DATA;
-}
-
-/* Reads up to a block of lines or pairs; *n is 0 at the end of all files. */
-static enum status read_block(struct scorer *scorer, size_t *n)
-{
-    const int n_inputs = scorer->n_inputs;
-    for (*n = 0; *n < BLOCK_PAIRS; (*n)++) {
-        struct line lines[2];
-        enum status status = STATUS_OK;
-        for (int i = 0; i < n_inputs && status >= 0; i++)
-            status = lines_next(scorer->inputs[i], &lines[i]);
-        if (status < 0)
-            return status;
-        const struct line *target = &lines[n_inputs - 1];
-        if ((lines[0].bytes == NULL) != (target->bytes == NULL))
-            return unequal(scorer, !lines[0].bytes);
-        if (!target->bytes)
-            return STATUS_OK;
-        if (n_inputs == 2)
-            status =
-                encode(scorer->model.subword, &lines[0], scorer->prefix, &scorer->sides[0][*n]);
-        if (status >= 0)
-            status = encode(scorer->model.subword, target, -1, &scorer->sides[1][*n]);
-        if (status < 0)
-            return status;
-        scorer->n_pieces += (int64_t)scorer->sides[1][*n].size;
-        scorer->n_words += count_words(target);
-    }
-    return STATUS_OK;
-}
-
 static enum status score_files(struct scorer *scorer, bool only_ppl)
 {
-    double sums[BLOCK_PAIRS];
+    double sums[FEED_LINES];
     for (;;) {
         size_t n;
-        enum status status = read_block(scorer, &n);
+        enum status status = feed_next(&scorer->feed, &scorer->batch, &n);
         if (status < 0 || n == 0)
             return status;
-        if ((status = score_block(scorer, n, sums)) < 0)
+        if ((status = score_batch(scorer, n, sums)) < 0)
             return status;
+        scorer->n_pieces += scorer->batch.n_target_tokens;
         for (size_t i = 0; i < n; i++) {
             scorer->total += sums[i];
             if (!only_ppl)
@@ -192,11 +115,7 @@ static enum status score_files(struct scorer *scorer, bool only_ppl)
 
 static void scorer_free(struct scorer *scorer)
 {
-    for (int side = 0; side < 2; side++) {
-        for (int i = 0; i < BLOCK_PAIRS; i++)
-            ids_free(&scorer->sides[side][i]);
-        lines_close(scorer->inputs[side]);
-    }
+    feed_free(&scorer->feed);
     free(scorer->nll);
     batch_free(&scorer->batch);
     model_batch_free(&scorer->uploaded);
@@ -207,17 +126,15 @@ static void scorer_free(struct scorer *scorer)
 }
 
 /* A translator scores pairs of lines, a language model lines. */
-static enum status open_inputs(struct scorer *scorer, const struct option_list *paths)
+static enum status open_texts(struct scorer *scorer, const struct option_list *paths,
+                              const char *language)
 {
     const bool is_lm = model_is_lm(&scorer->model);
-    enum status status = STATUS_OK;
     if (paths->count != (is_lm ? 1 : 2))
         return status_set(STATUS_USAGE, is_lm ? "score: a language model scores one text: TARGET"
                                               : "score: a translator scores two: SOURCE TARGET");
-    scorer->n_inputs = (int)paths->count;
-    for (int i = 0; i < scorer->n_inputs && status >= 0; i++)
-        status = lines_open(&scorer->inputs[i], paths->items[i]);
-    return status;
+    return feed_open(&scorer->feed, &scorer->model, language, is_lm ? NULL : paths->items[0],
+                     paths->items[paths->count - 1]);
 }
 
 static double perplexity(double nll, int64_t count)
@@ -237,10 +154,7 @@ static enum status run(const struct score_options *options, const struct option_
     if (status >= 0)
         status = model_load(&scorer->model, &scorer->backend, options->model);
     if (status >= 0)
-        status = languages_piece(&scorer->model.config.data.languages, scorer->model.subword,
-                                 options->language, &scorer->prefix);
-    if (status >= 0)
-        status = open_inputs(scorer, paths);
+        status = open_texts(scorer, paths, options->language);
     if (status >= 0)
         status = score_files(scorer, options->only_ppl);
     if (status >= 0) {
@@ -248,8 +162,8 @@ static enum status run(const struct score_options *options, const struct option_
         char summary[192];
         snprintf(summary, sizeof summary,
                  "%" PRId64 " pieces, perplexity %.4f, %" PRId64 " words, perplexity %.4f",
-                 scorer->n_pieces, a_piece, scorer->n_words,
-                 perplexity(scorer->total, scorer->n_words));
+                 scorer->n_pieces, a_piece, scorer->feed.words,
+                 perplexity(scorer->total, scorer->feed.words));
         if (options->only_ppl)
             printf("%.6f\n", a_piece);
         footer_print(start, summary);
