@@ -1,14 +1,16 @@
-/* mixt info: what a model file holds. */
+/* mixt info: what a model file holds, and what its gates do with a text. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "model/model_file.h"
 #include "tools/options.h"
+#include "tools/routing/routing.h"
 #include "tools/verbs.h"
 
 struct info_options {
-    bool wants_tensors, wants_config, wants_check;
+    bool wants_tensors, wants_config, wants_check, wants_routing;
+    struct routing_options routing;
 };
 
 #define AT(member) offsetof(struct info_options, member)
@@ -20,16 +22,35 @@ static const struct option table[] = {
      "print the settings it was trained with, as YAML"},
     {"check", 0, NULL, NULL, OPTION_FLAG, AT(wants_check), 0, 0, NULL,
      "read every tensor and compare its hash"},
+    {"routing", 0, NULL, NULL, OPTION_FLAG, AT(wants_routing), 0, 0, NULL,
+     "run the model over TEXT and tell for each mixture of experts how evenly it is used and which "
+     "tokens are typical of each expert; with TARGET, a line-parallel translation of TEXT, also in "
+     "the decoder"},
+    {"json", 0, NULL, NULL, OPTION_FLAG, AT(routing.wants_json), 0, 0, NULL,
+     "with --routing: print JSON"},
+    {"plot", 0, NULL, "FILE", OPTION_STRING, AT(routing.plot), 0, 0, NULL,
+     "with --routing: draw loads and importances as heat maps, .svg or .png"},
+    {"top", 0, NULL, "N", OPTION_INT, AT(routing.n_top), 0, 10000, NULL,
+     "with --routing: typical tokens of an expert (default 10)"},
+    {"experts", 0, NULL, "N", OPTION_INT, AT(routing.n_experts), 0, 131072, NULL,
+     "with --routing: experts to list in each layer, those with most tokens first (default 32)"},
+    {"to", 0, NULL, "LANGUAGE", OPTION_STRING, AT(routing.language), 0, 0, NULL,
+     "with --routing: language of TARGET, for a model with several (data.languages)"},
+    {"device", 0, NULL, "NAME", OPTION_STRING, AT(routing.device), 0, 0, "auto|cpu|ref",
+     "with --routing: what computes (default auto)"},
+    {"threads", 0, NULL, "N", OPTION_INT, AT(routing.threads), 0, 1024, NULL,
+     "with --routing: threads (default 0: all cores)"},
 };
 
 static const struct options_command command = {
     .verb = "info",
-    .arguments = "MODEL",
-    .description = "Describes a model: a run directory (its best model) or a .safetensors file.",
+    .arguments = "MODEL [TEXT [TARGET]]",
+    .description = "Describes a model: a run directory (its best model) or a .safetensors file. "
+                   "TEXT and TARGET are for --routing.",
     .options = table,
     .n_options = sizeof table / sizeof *table,
     .min_arguments = 1,
-    .max_arguments = 1,
+    .max_arguments = 3,
 };
 
 static void print_tensors(const struct safetensors *file)
@@ -122,14 +143,33 @@ static enum status run(const struct info_options *options, const char *model)
     return status;
 }
 
+/* Which of the two the command line asks for, and does it. */
+static enum status dispatch(const struct info_options *options, const struct option_list *arguments)
+{
+    if (!options->wants_routing && arguments->count > 1)
+        return status_set(STATUS_USAGE, "info takes one model and, without --routing, no '%s'",
+                          arguments->items[1]);
+    if (!options->wants_routing && (options->routing.wants_json || options->routing.plot))
+        return status_set(STATUS_USAGE, "options --json and --plot belong to --routing");
+    if (!options->wants_routing)
+        return run(options, arguments->items[0]);
+    if (arguments->count < 2)
+        return status_set(STATUS_USAGE, "info --routing needs a text beside the model");
+    if (options->wants_tensors || options->wants_config || options->wants_check)
+        return status_set(STATUS_USAGE,
+                          "option --routing goes with none of --tensors, --config and --check");
+    return routing_run(&options->routing, arguments->items[0], arguments->items + 1,
+                       arguments->count - 1);
+}
+
 int info_main(int argc, char **argv)
 {
-    struct info_options options = {0};
+    struct info_options options = {.routing = {.n_top = 10, .n_experts = 32, .device = "auto"}};
     struct option_list arguments = {0};
     int code = options_start(&command, argc, argv, &options, &arguments);
     if (code >= 0)
         return code;
-    const enum status status = run(&options, arguments.items[0]);
+    const enum status status = dispatch(&options, &arguments);
     options_free(&command, &options, &arguments);
     return status_finish(status);
 }
