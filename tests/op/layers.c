@@ -111,6 +111,7 @@ static void try_lstm_backward(struct checker *c, struct layer s)
     struct trial trial = lstm_trial(c, s);
     run_trial(c, c->is_bench ? &c->handles[0] : &c->ref, &trial);
     trial.op = "lstm_backward";
+    trial.is_split = true;
     trial.call = call_lstm_backward;
     trial.operands[LSTM_R].use = USE_IN;
     trial.operands[LSTM_GATES].use = USE_INOUT;

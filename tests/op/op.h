@@ -36,6 +36,7 @@ struct trial {
                  const struct trial *trial);
     int n_operands;
     struct operand operands[MAX_OPERANDS];
+    bool is_split; /* sums over rows may follow the threads: the bits may differ among handles */
     bool flag[3];
     int64_t number[3];
     double real[3];

@@ -123,6 +123,7 @@ static void try_linear_gradient(struct checker *c, int64_t rows, int64_t in, int
                                 bool has_bias)
 {
     struct trial trial = trial_of(c, "linear_gradient", call_linear_gradient);
+    trial.is_split = true;
     add_reals(c, &trial, "d_w", USE_INOUT, 1, 2, in, out, 0);
     add_reals(c, &trial, "d_bias", USE_INOUT, 1, 1, has_bias ? out : -1, 0, 0);
     add_reals(c, &trial, "x", USE_IN, 1, 2, rows, in, 0);
@@ -161,6 +162,7 @@ static void try_grouped_gradient(struct checker *c, int64_t rows, int64_t n_grou
                                  int64_t out, bool has_bias)
 {
     struct trial trial = trial_of(c, "grouped_linear_gradient", call_grouped_gradient);
+    trial.is_split = true;
     add_reals(c, &trial, "d_w", USE_INOUT, 1, 3, n_groups, in, out);
     add_reals(c, &trial, "d_bias", USE_INOUT, 1, 2, has_bias ? n_groups : -1, out, 0);
     add_reals(c, &trial, "x", USE_IN, 1, 2, rows, in, 0);
