@@ -88,7 +88,8 @@ static void add_expert_activations(struct plan_part *part, enum plan_side side,
     const bool is_lstm = moe->expert.type == CONFIG_EXPERT_LSTM;
     const bool keeps = !config->train.recompute_experts;
     const double inner = is_lstm ? 6 * hidden + dim : (double)(patches + (patches > 1)) * hidden;
-    const double backward = is_lstm ? 9 * hidden + 3 * dim : 2 * hidden;
+    const int64_t gradients = patches > 1 ? 1 + patches : 1;
+    const double backward = is_lstm ? 9 * hidden + 3 * dim : (double)gradients * hidden;
     part->kept[side] = 2 * (groups + choices) * dim + 4 * dim + (keeps ? choices * inner : 0);
     part->scratch[side] =
         2 * (groups + choices) * dim + 3 * dim + choices * (backward + (keeps ? 0 : inner));

@@ -90,6 +90,7 @@ static void draw(struct fixture *fixture, struct config *config)
                                        "[target, softmax]", "[source, target, softmax]"};
     static const char *const directions[] = {"none", "first"};
     static const char *const attentions[] = {"factored_tanh", "additive"};
+    static const char *const booleans[] = {"false", "true"};
     static const char *const optimizers[] = {"same", "factored"};
     const bool is_lm = fixture_below(fixture, 3) == 0;
     const int32_t dim = 4 * (2 + fixture_below(fixture, 5));
@@ -102,6 +103,7 @@ static void draw(struct fixture *fixture, struct config *config)
     set(&settings, "model.encoder.bidirectional=%s", one_of(fixture, directions, is_lm ? 1 : 2));
     draw_layers(fixture, &settings, "decoder", dim);
     set(&settings, "model.decoder.attention=%s", one_of(fixture, attentions, 2));
+    set(&settings, "model.decoder.input_feeding=%s", one_of(fixture, booleans, 2));
     set(&settings, "model.decoder.attention_dim=%d", fixture_below(fixture, 12));
     draw_mixture(fixture, &settings, is_lm);
     set(&settings, "train.optimizer.experts=%s", one_of(fixture, optimizers, 2));
@@ -237,6 +239,7 @@ static void test_activations(void **state)
         {"model.moe.expert.type=lstm", "model.moe.expert.hidden=512", "model.moe.top_k=3"},
         {"model.moe.after=[]", "model.decoder.attention=additive",
          "model.decoder.attention_dim=300"},
+        {"model.moe.after=[]", "model.decoder.input_feeding=true", "model.decoder.hidden=64"},
         {"model.type=lm", "model.encoder.hidden=300", "model.moe.expert.hidden=64"},
         {"train.recompute_experts=true", "model.moe.expert.hidden=2048", "model.moe.top_k=4"},
         {"data.subword.size=20000", "model.encoder.hidden=64", "model.decoder.hidden=64"},
