@@ -114,6 +114,63 @@ static void test_one_expert(void **state)
     check_dense(GATE_SWITCH, 1, true);
 }
 
+/* -- the same layer in another way -- */
+
+/* Fails where a layer of another configuration does not give the same bits from the same
+ * parameters, forward or backward. */
+static void expect_same(const struct moe_config *one, const struct moe_config *other)
+{
+    enum { N = 23 };
+    const struct moe_config *const configs[] = {one, other};
+    const struct sequence sequence = {0};
+    struct mixture test[2];
+    struct tensor y[2], d[2];
+    for (int i = 0; i < 2; i++) {
+        mixture_open(&test[i], backend, D, configs[i], MIXTURE_STREAM);
+        const struct tensor x = fixture_random_3d(&test[i].fixture, N, 1, D, 1);
+        d[i] = fixture_random_3d(&test[i].fixture, N, 1, D, 1);
+        y[i] = mixture_run(&test[i], &x, NULL);
+        moe_backward(&test[i].moe, &test[i].fixture.pass, &test[i].record, &d[i], &sequence);
+    }
+    const size_t size = (size_t)(N * D) * dtype_size(y[0].dtype);
+    assert_memory_equal(y[0].data, y[1].data, size);
+    assert_memory_equal(d[0].data, d[1].data, size);
+    const struct param_list *params = &test[0].fixture.params;
+    for (int64_t i = 0; i < params->count; i++) {
+        const struct tensor *grad = &params->items[i]->grad;
+        const struct param *same = param_find(&test[1].fixture.params, params->items[i]->name);
+        assert_non_null(same);
+        assert_memory_equal(grad->data, same->grad.data,
+                            (size_t)tensor_count(grad) * dtype_size(grad->dtype));
+    }
+    for (int i = 0; i < 2; i++)
+        fixture_close(&test[i].fixture);
+}
+
+/* All experts are all experts, whichever gate says so. */
+static void test_all_of_them(void **state)
+{
+    (void)state;
+    const struct moe_config softmax = mixture_flat(GATE_SOFTMAX, 7, 7);
+    struct moe_config largest = mixture_flat(GATE_NOISY_TOP_K, 7, 7);
+    largest.gate[0].noise = 0;
+    expect_same(&softmax, &largest);
+}
+
+static void test_recomputed(void **state)
+{
+    (void)state;
+    for (int kind = EXPERT_RELU; kind <= EXPERT_CUBIC; kind++)
+        for (int64_t n_patches = 1; n_patches <= 3; n_patches += 2) {
+            struct moe_config kept = mixture_flat(GATE_NOISY_TOP_K, 5, 2), again;
+            kept.expert.kind = (enum expert_kind)kind;
+            kept.expert.n_patches = n_patches;
+            again = kept;
+            again.expert.is_recomputed = true;
+            expect_same(&kept, &again);
+        }
+}
+
 /* -- dispatch: every token reaches its K experts -- */
 
 static void expect_sorted(struct mixture *test, int64_t n_rows)
@@ -329,6 +386,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dense_mixture),
         cmocka_unit_test(test_one_expert),
+        cmocka_unit_test(test_all_of_them),
+        cmocka_unit_test(test_recomputed),
         cmocka_unit_test(test_dropless),
         cmocka_unit_test(test_dropless_crowd),
         cmocka_unit_test(test_ties),

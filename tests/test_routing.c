@@ -1,6 +1,7 @@
 /* What every gate keeps, alone and in every pair of levels.
  *
  * Usage: test_routing BACKEND. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -247,6 +248,141 @@ static void test_level_without_choice(void **state)
     }
 }
 
+/* -- what was chosen -- */
+
+/* Adds a level's choices of one of its tokens: in the last level to the table of weights [experts],
+ * else those that the next level made for it where it was sent. */
+static void add_choices(struct mixture *test, int64_t l, int64_t token, int64_t group,
+                        double weight, double *table)
+{
+    struct fixture *fixture = &test->fixture;
+    const struct moe_level *level = &test->record.level[l];
+    const struct gating *gating = &level->gate.gating;
+    const int64_t n_experts = test->moe.config.gate[l].n_experts;
+    const int64_t k = tensor_columns(&gating->experts);
+    const int32_t *starts =
+        gating->starts.rank ? fixture_read_ints(fixture, &gating->starts) : NULL;
+    const int32_t *experts = fixture_read_ints(fixture, &gating->experts);
+    const int32_t *place = fixture_read_ints(fixture, &level->place);
+    const int64_t first = starts ? starts[token] : token * k;
+    const int64_t last = starts ? starts[token + 1] : (token + 1) * k;
+    for (int64_t c = first; c < last; c++) {
+        const int64_t expert = group * n_experts + experts[c];
+        const double product = weight * fixture_get(fixture, &gating->weights, c);
+        if (l + 1 < MOE_MAX_LEVELS && l + 1 < test->moe.config.n_levels)
+            add_choices(test, l + 1, place[c], expert, product, table);
+        else
+            table[expert] += product;
+    }
+}
+
+static void check_choices(const struct moe_config *config)
+{
+    enum { N = 13, MOST = 15 };
+    struct mixture test;
+    mixture_open(&test, backend, D, config, MIXTURE_STREAM);
+    const int64_t n_experts = test.moe.n_experts;
+    assert_in_range(n_experts, 1, MOST);
+    for (int is_training = 0; is_training < 2; is_training++) {
+        test.fixture.pass.is_training = is_training;
+        const struct tensor x = fixture_random_3d(&test.fixture, N, 1, D, 1);
+        mixture_run(&test, &x, NULL);
+        const double *got = mixture_weights(&test.fixture, &test.moe, &test.record);
+        for (int64_t n = 0; n < N; n++) {
+            double wanted[MOST] = {0};
+            add_choices(&test, 0, n, 0, 1, wanted);
+            for (int64_t e = 0; e < n_experts; e++)
+                assert_true((got[n * n_experts + e] > 0) == (wanted[e] > 0) &&
+                            fabs(got[n * n_experts + e] - wanted[e]) <= mixture_closeness(&test));
+        }
+    }
+    fixture_close(&test.fixture);
+}
+
+static void test_choices(void **state)
+{
+    (void)state;
+    for_each_gate(check_choices);
+}
+
+/* -- few tokens, and none -- */
+
+/* No token, and one that leaves groups empty: nothing but finite numbers, forward and backward. */
+static void check_few_with(const struct moe_config *config)
+{
+    struct mixture test;
+    mixture_open(&test, backend, D, config, MIXTURE_STREAM);
+    const struct sequence sequence = {0};
+    for (int64_t n = 0; n < 2; n++) {
+        const struct tensor x = fixture_random_3d(&test.fixture, n, 1, D, 1);
+        const struct tensor d = fixture_random_3d(&test.fixture, n, 1, D, 1);
+        test.fixture.pass.is_training = false;
+        const struct tensor y = mixture_run(&test, &x, NULL);
+        expect_close("y", fixture_values(&test.fixture, &y), fixture_values(&test.fixture, &y),
+                     n * D, 0);
+        test.fixture.pass.is_training = true;
+        mixture_run(&test, &x, NULL);
+        moe_backward(&test.moe, &test.fixture.pass, &test.record, &d, &sequence);
+        expect_close("d_x", fixture_values(&test.fixture, &d), fixture_values(&test.fixture, &d),
+                     n * D, 0);
+        for (int i = 0; i < 2; i++)
+            assert_true(isfinite(fixture_get(&test.fixture, &test.record.losses, i)));
+    }
+    for (int64_t i = 0; i < test.fixture.params.count; i++) {
+        const struct tensor *grad = &test.fixture.params.items[i]->grad;
+        const double *values = fixture_values(&test.fixture, grad);
+        expect_close("gradient", values, values, tensor_count(grad), 0);
+    }
+    assert_int_equal(backend_sync(&test.fixture.backend), STATUS_OK);
+    fixture_close(&test.fixture);
+}
+
+static void check_few(const struct moe_config *config)
+{
+    struct moe_config recurrent = *config;
+    recurrent.expert.kind = EXPERT_LSTM;
+    check_few_with(config);
+    check_few_with(&recurrent);
+}
+
+static void test_few_tokens(void **state)
+{
+    (void)state;
+    for_each_gate(check_few);
+}
+
+/* Thresholds that nothing reaches, in either level or both: no expert runs, and the mixture is the
+ * sigmoid of 0. */
+static void test_nothing_chosen(void **state)
+{
+    (void)state;
+    enum { N = 7 };
+    for (int levels = 1; levels <= 3; levels++) {
+        const enum gate_kind outer = levels & 1 ? GATE_BALANCED : GATE_NOISY_TOP_K;
+        const enum gate_kind inner = levels & 2 ? GATE_BALANCED : GATE_NOISY_TOP_K;
+        const struct gate_config groups = mixture_gate(outer, 3, 2);
+        const struct gate_config experts = mixture_gate(inner, 4, 2);
+        const struct moe_config config = mixture_two_levels(&groups, &experts);
+        struct mixture test;
+        mixture_open(&test, backend, D, &config, MIXTURE_STREAM);
+        for (int l = 0; l < 2; l++)
+            if (test.moe.gate[l].threshold)
+                test.fixture.backend.ops->fill(&test.fixture.backend,
+                                               &test.moe.gate[l].threshold->weight.value, 1);
+        test.fixture.pass.is_training = false;
+        const struct tensor x = fixture_random_3d(&test.fixture, N, 1, D, 1);
+        const struct tensor y = mixture_run(&test, &x, NULL);
+        const double *table = mixture_weights(&test.fixture, &test.moe, &test.record);
+        for (int64_t i = 0; i < (int64_t)N * test.moe.n_experts; i++)
+            assert_true(table[i] == 0);
+        for (int64_t i = 0; i < (int64_t)N * D; i++) {
+            const double wanted = fixture_get(&test.fixture, &x, i) + 0.5;
+            assert_true(fabs(fixture_get(&test.fixture, &y, i) - wanted) < 1e-6);
+        }
+        fixture_close(&test.fixture);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -260,6 +396,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_balanced),
         cmocka_unit_test(test_balanced_ties),
         cmocka_unit_test(test_level_without_choice),
+        cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_few_tokens),
+        cmocka_unit_test(test_nothing_chosen),
     };
     return cmocka_run_group_tests_name(backend, tests, NULL, NULL);
 }
