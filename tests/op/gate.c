@@ -109,7 +109,8 @@ static void check_gate_noise(struct checker *c)
 
 /* -- a gate's numbers for a batch, made by the reference's own operations -- */
 
-enum noise { NOISE_NONE, NOISE_NORMAL, NOISE_UNIFORM };
+/* NOISE_BORDER is uniform noise of few values, so that chances often lie at 0 and 1 exactly. */
+enum noise { NOISE_NONE, NOISE_NORMAL, NOISE_UNIFORM, NOISE_BORDER };
 
 struct gate_shape {
     int64_t rows, n_experts, k, n_groups; /* k 0: a mask chose; n_groups 0: groups are absent */
@@ -184,7 +185,15 @@ static struct gating make_gating(struct checker *c, const struct gate_shape *s)
         g.raw = normal_numbers(c, s->rows, s->n_experts);
         g.stddev = tensor_like(&c->arena, &g.clean);
     }
-    if (s->noise != NOISE_NONE) {
+    if (s->noise == NOISE_BORDER) {
+        g.noise = 0.5;
+        g.noisy = tensor_like(&c->arena, &g.clean);
+        for (int64_t i = 0; i < tensor_count(&g.clean); i++) {
+            const float clean = 0.25f * (float)draw_below(c, 5);
+            ((float *)g.clean.data)[i] = clean;
+            ((float *)g.noisy.data)[i] = clean + 0.125f * (float)draw_below(c, 5);
+        }
+    } else if (s->noise != NOISE_NONE) {
         g.noisy = tensor_like(&c->arena, &g.clean);
         ref->ops->gate_noise(ref, &g, (struct random_key){.seed = c->seed}, NULL);
     }
@@ -252,9 +261,10 @@ static const struct gate_shape gate_shapes[] = {
     {300, 130, 4, 0, NOISE_NORMAL}, {0, 8, 2, 0, NOISE_NORMAL},     {1000, 8, 2, 0, NOISE_NORMAL},
     {30, 7, 2, 5, NOISE_NORMAL},    {500, 20, 3, 17, NOISE_NORMAL}, {0, 8, 2, 3, NOISE_NORMAL},
     {1, 4, 1, 0, NOISE_UNIFORM},    {300, 17, 1, 0, NOISE_UNIFORM}, {200, 5, 1, 9, NOISE_UNIFORM},
-    {90, 6, 2, 0, NOISE_UNIFORM},   {40, 6, 6, 0, NOISE_NONE},      {300, 40, 2, 0, NOISE_NONE},
-    {200, 5, 2, 9, NOISE_NONE},     {1, 9, 0, 0, NOISE_NONE},       {300, 33, 0, 0, NOISE_NONE},
-    {200, 5, 0, 9, NOISE_NONE},     {0, 5, 0, 4, NOISE_NONE}};
+    {90, 6, 2, 0, NOISE_UNIFORM},   {300, 17, 1, 0, NOISE_BORDER},  {99, 6, 2, 4, NOISE_BORDER},
+    {40, 6, 6, 0, NOISE_NONE},      {300, 40, 2, 0, NOISE_NONE},    {200, 5, 2, 9, NOISE_NONE},
+    {1, 9, 0, 0, NOISE_NONE},       {300, 33, 0, 0, NOISE_NONE},    {200, 5, 0, 9, NOISE_NONE},
+    {0, 5, 0, 4, NOISE_NONE}};
 
 static const struct gate_shape bench_shapes[] = {
     {1792, 16, 2, 0, NOISE_NORMAL},    {1792, 1024, 4, 0, NOISE_NORMAL},
