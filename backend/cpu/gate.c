@@ -31,8 +31,8 @@ KERNEL static void normal_noise(float *restrict noisy, float *restrict stddev,
         const int64_t count = n_experts - first < NORMALS ? n_experts - first : NORMALS;
 #pragma omp simd
         for (int64_t e = 0; e < count; e++) {
-            const float softplus = noise * vector_softplus(raw[first + e]);
-            const float width = fmaxf(softplus, (float)GATE_MIN_STDDEV);
+            const float least = (float)GATE_MIN_STDDEV, softplus = vector_softplus(raw[first + e]);
+            const float width = noise * softplus > least ? noise * softplus : least;
             stddev[first + e] = width;
             noisy[first + e] = clean[first + e] + normal[e] * width;
         }
