@@ -32,6 +32,32 @@ def threads_do_not_matter(bench):
     expect(other.out != one.out, "another seed must give other results")
 
 
+def steps_of_a_trained_model(bench):
+    bench.write_corpus(n_train=60)
+    bench.write_config(steps=20, every=10)
+    bench.train()
+    table = bench.run("lab", "steps", "-m", "run", "--size", "0.5", "valid.src", "valid.trg")
+    report = bench.run("lab", "steps", "-m", "run", "--size", "0.5", "--json", "--threads", "1",
+                       "valid.src", "valid.trg")
+    expect(table.code == 0 and report.code == 0, f"{table}; {report}")
+    rows = json.loads(report.out)
+    lines = table.out.decode().splitlines()[1:]
+    expect([row["layer"] for row in rows] == ["encoder.1.moe", "decoder.1.moe"], rows)
+    for line, row in zip(lines, rows):
+        words = line.split()
+        expect(words[:2] == [row["layer"], str(row["tokens"])], line)
+        expect(0 < row["changed_percent"] < 100, row)
+        expect(row["jump_changed"] > row["jump_same"] > 0, row)
+        expect(words[3] == f"{row['jump_changed']:.5f}", f"{line}; {row}")
+    source = bench.run("lab", "steps", "-m", "run", "--size", "0", "valid.src")
+    words = source.out.decode().splitlines()[1].split()
+    expect(words[2:] == ["0.000", "-", "0.00000"], f"no step, no change: {source}")
+    expect_error(bench.run("lab", "steps", "-m", "run", "valid.src", "train.trg"), 3, "ends after")
+    expect_error(bench.run("lab", "steps", "valid.src"), 2, "-m MODEL")
+    expect_error(bench.run("lab", "steps", "-m", "run", "none.src"), 1, "none.src")
+    expect_error(bench.run("lab", "steps", "-m", "run", "--size", "-1", "valid.src"), 2, "--size")
+
+
 def nonsense_is_refused(bench):
     expect_error(bench.run("lab"), 2, "lab wants a verb")
     expect_error(bench.run("lab", "clusters"), 2, "'clusters'", "did you mean 'cluster'?")
@@ -47,4 +73,5 @@ def nonsense_is_refused(bench):
 
 
 if __name__ == "__main__":
-    harness.main([table_and_json_agree, threads_do_not_matter, nonsense_is_refused])
+    harness.main([table_and_json_agree, threads_do_not_matter, steps_of_a_trained_model,
+                  nonsense_is_refused])

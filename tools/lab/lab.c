@@ -16,6 +16,7 @@ struct verb {
 static const struct verb verbs[] = {
     {"cluster", lab_cluster_main,
      "the synthetic clusters of Chen et al. 2022: do experts find them?"},
+    {"steps", lab_steps_main, "how a small step of the input changes a trained model's routing"},
 };
 
 enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
@@ -37,7 +38,7 @@ static int unknown_verb(const char *word)
     const char *nearest = options_nearest(word, names, N_VERBS);
     enum status code = STATUS_USAGE;
     if (!*word)
-        code = status_set(code, "lab wants a verb");
+        code = status_set(code, "lab wants a verb: cluster or steps");
     else if (nearest != NULL)
         code = status_set(code, "unknown lab verb '%s'; did you mean '%s'?", word, nearest);
     else

@@ -3,5 +3,6 @@
 #define MIXT_TOOLS_LAB_VERBS_H
 
 int lab_cluster_main(int argc, char **argv);
+int lab_steps_main(int argc, char **argv);
 
 #endif
