@@ -54,8 +54,29 @@ def steps_of_a_trained_model(bench):
     expect(words[2:] == ["0.000", "-", "0.00000"], f"no step, no change: {source}")
     expect_error(bench.run("lab", "steps", "-m", "run", "valid.src", "train.trg"), 3, "ends after")
     expect_error(bench.run("lab", "steps", "valid.src"), 2, "-m MODEL")
+    expect_error(bench.run("lab", "thresholds", "-m", "run", "valid.src"), 2, "not balanced")
     expect_error(bench.run("lab", "steps", "-m", "run", "none.src"), 1, "none.src")
     expect_error(bench.run("lab", "steps", "-m", "run", "--size", "-1", "valid.src"), 2, "--size")
+
+
+def thresholds_learn_the_balanced_choice(bench):
+    """From one expert a token on, thresholds at their start are far off; trained ones are not."""
+    bench.write_corpus(n_train=200)
+    bench.write_config(steps=150, every=150)
+    lab = ["lab", "thresholds", "-m", "run", "--json", "train.src", "train.trg"]
+    settings = ["model.moe.gate=balanced", "model.moe.threshold_weight=1"]
+    bench.train("run", *settings)
+    trained = json.loads(bench.run(*lab).out)
+    bench.train("fresh", *settings, "train.optimizer.lr=0", "train.steps=1")
+    lab[3] = "fresh"
+    fresh = json.loads(bench.run(*lab).out)
+    for row, start in zip(trained, fresh):
+        expect(row["tokens"] == start["tokens"] > 400, f"{row}; {start}")
+        expect(row["same_percent"] > 80 > start["same_percent"], f"{row}; {start}")
+        expect(row["decisions_percent"] > row["same_percent"], row)
+    blocks = bench.run(*lab, "--tokens", "100", "--threads", "1")
+    expect([row["tokens"] for row in json.loads(blocks.out)] == [row["tokens"] for row in fresh],
+           f"each token once: {blocks}")
 
 
 def nonsense_is_refused(bench):
@@ -74,4 +95,4 @@ def nonsense_is_refused(bench):
 
 if __name__ == "__main__":
     harness.main([table_and_json_agree, threads_do_not_matter, steps_of_a_trained_model,
-                  nonsense_is_refused])
+                  thresholds_learn_the_balanced_choice, nonsense_is_refused])

@@ -17,6 +17,8 @@ static const struct verb verbs[] = {
     {"cluster", lab_cluster_main,
      "the synthetic clusters of Chen et al. 2022: do experts find them?"},
     {"steps", lab_steps_main, "how a small step of the input changes a trained model's routing"},
+    {"thresholds", lab_thresholds_main,
+     "do a balanced gate's thresholds choose as its training does?"},
 };
 
 enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
@@ -26,7 +28,7 @@ static void print_help(void)
     printf("Usage: mixt lab VERB [OPTION...]\n\n"
            "Experiments on mixtures of experts.\n\n");
     for (size_t i = 0; i < N_VERBS; i++)
-        printf("  %-8s %s\n", verbs[i].name, verbs[i].help);
+        printf("  %-10s %s\n", verbs[i].name, verbs[i].help);
     printf("\n'mixt lab cluster --help' lists the options of cluster, and so on.\n");
 }
 
@@ -38,7 +40,7 @@ static int unknown_verb(const char *word)
     const char *nearest = options_nearest(word, names, N_VERBS);
     enum status code = STATUS_USAGE;
     if (!*word)
-        code = status_set(code, "lab wants a verb: cluster or steps");
+        code = status_set(code, "lab wants a verb: cluster, steps or thresholds");
     else if (nearest != NULL)
         code = status_set(code, "unknown lab verb '%s'; did you mean '%s'?", word, nearest);
     else

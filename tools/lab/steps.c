@@ -6,35 +6,34 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "model/model_file.h"
-#include "tools/feed.h"
 #include "tools/footer.h"
 #include "tools/lab/jump.h"
+#include "tools/lab/reading.h"
 #include "tools/lab/verbs.h"
 #include "tools/options.h"
 
 struct steps_options {
-    const char *model, *device, *language;
+    struct reading_options reading;
     double size;
-    int64_t seed, threads;
+    int64_t seed;
     bool wants_json;
 };
 
 #define AT(member) offsetof(struct steps_options, member)
 
 static const struct option table[] = {
-    {"model", 'm', NULL, "MODEL", OPTION_STRING, AT(model), 0, 0, NULL,
+    {"model", 'm', NULL, "MODEL", OPTION_STRING, AT(reading.model), 0, 0, NULL,
      "run directory (its best model) or .safetensors file"},
     {"size", 0, NULL, "NUMBER", OPTION_DOUBLE, AT(size), 0, 1000, NULL,
      "length of a step, as a part of the length of the input (default: 0.01)"},
     {"seed", 0, NULL, "N", OPTION_INT, AT(seed), 0, INFINITY, NULL,
      "of the steps' directions (default: 1)"},
-    {"to", 0, NULL, "LANGUAGE", OPTION_STRING, AT(language), 0, 0, NULL,
+    {"to", 0, NULL, "LANGUAGE", OPTION_STRING, AT(reading.language), 0, 0, NULL,
      "language of TARGET, for a model with several (data.languages)"},
     {"json", 0, NULL, NULL, OPTION_FLAG, AT(wants_json), 0, 0, NULL, "print JSON, not a table"},
-    {"threads", 't', NULL, "N", OPTION_INT, AT(threads), 0, 1024, NULL,
+    {"threads", 't', NULL, "N", OPTION_INT, AT(reading.threads), 0, 1024, NULL,
      "threads (default 0: all cores)"},
-    {"device", 0, NULL, "NAME", OPTION_STRING, AT(device), 0, 0, "auto|cpu|ref",
+    {"device", 0, NULL, "NAME", OPTION_STRING, AT(reading.device), 0, 0, "auto|cpu|ref",
      "what computes (default auto)"},
 };
 
@@ -54,79 +53,26 @@ static const struct options_command command = {
     .max_arguments = 2,
 };
 
-enum { MAX_LAYERS = 2 * CONFIG_MAX_LAYERS, STREAM_STEPS = 300 };
+enum { STREAM_STEPS = 300 };
 
 struct steps {
     const struct steps_options *options;
-    struct backend backend;
-    struct model model;
-    struct arena arena;
-    struct feed feed;
-    struct batch batch;
-    struct model_batch uploaded;
-    struct model_record record;
-    struct moe *layers[MAX_LAYERS]; /* borrowed */
-    struct jump_tally tallies[MAX_LAYERS];
-    int64_t n_layers, n_encoder; /* that run; the encoder's, which come first */
+    struct reading reading;
+    struct jump_tally tallies[READING_MAX_LAYERS];
 };
-
-static enum status open_layers(struct steps *steps)
-{
-    const struct encoder_config *encoder = &steps->model.encoder.config;
-    const int64_t all = model_moe_layers(&steps->model, steps->layers, MAX_LAYERS);
-    for (int64_t l = 0; l < encoder->n_layers; l++)
-        steps->n_encoder += encoder->has_moe_after[l];
-    steps->n_layers = steps->feed.inputs[FEED_TARGET] ? all : steps->n_encoder;
-    if (steps->n_layers > 0)
-        return STATUS_OK;
-    return status_set(STATUS_CONFIG, "%s has no mixture of experts%s", steps->options->model,
-                      all > 0 ? " in its encoder; name a target text, too" : "");
-}
-
-static enum status open_all(struct steps *steps, const struct option_list *texts)
-{
-    const struct steps_options *options = steps->options;
-    if (!options->model)
-        return status_set(STATUS_USAGE, "lab steps wants a model: -m MODEL");
-    enum status status = backend_open(&steps->backend, options->device, (int)options->threads);
-    if (status >= 0)
-        status = arena_init(&steps->arena, 0);
-    if (status >= 0)
-        status = model_load(&steps->model, &steps->backend, options->model);
-    if (status < 0)
-        return status;
-    const bool is_lm = model_is_lm(&steps->model);
-    if (is_lm && texts->count == 2)
-        return status_set(STATUS_USAGE, "%s is a language model, which reads one text",
-                          options->model);
-    const char *const source = is_lm ? NULL : texts->items[0];
-    const char *const target = texts->count == 2 ? texts->items[1] : is_lm ? texts->items[0] : NULL;
-    status = feed_open(&steps->feed, &steps->model, options->language, source, target);
-    return status < 0 ? status : open_layers(steps);
-}
 
 static enum status measure_batch(struct steps *steps)
 {
-    const struct pass pass = {.backend = &steps->backend, .arena = &steps->arena};
-    const struct model_batch *batch = &steps->uploaded;
-    const bool is_lm = model_is_lm(&steps->model);
-    const size_t mark = arena_mark(&steps->arena);
-    enum status status = model_batch_upload(&steps->uploaded, &pass, &steps->batch);
-    if (status < 0)
-        return status;
-    if (steps->feed.inputs[FEED_TARGET])
-        model_loss(&steps->model, &pass, &steps->record, batch, 0, 1, 0);
-    else
-        (void)model_encode(&steps->model, &pass, &steps->record.encoder, &batch->source);
-    for (int64_t l = 0; l < steps->n_layers && status >= 0; l++) {
+    struct reading *reading = &steps->reading;
+    const struct pass pass = reading_pass(reading);
+    enum status status = STATUS_OK;
+    for (int64_t l = 0; l < reading->n_layers && status >= 0; l++) {
         const struct random_key key = {
             .seed = (uint64_t)steps->options->seed, .step = (uint32_t)l, .stream = STREAM_STEPS};
-        status = jump_measure(steps->layers[l], &pass,
-                              model_moe_record(&steps->model, &steps->record, l),
-                              l < steps->n_encoder && !is_lm ? &batch->source : &batch->target,
-                              steps->options->size, key, &steps->tallies[l]);
+        status = jump_measure(reading->layers[l], &pass, reading_record(reading, l),
+                              reading_sequence(reading, l), steps->options->size, key,
+                              &steps->tallies[l]);
     }
-    arena_release(&steps->arena, mark);
     return status;
 }
 
@@ -153,9 +99,9 @@ static void print_table(const struct steps *steps)
 {
     printf("%-16s  %8s  %9s  %10s  %10s\n", "layer", "tokens", "changed %", "jump there",
            "elsewhere");
-    for (int64_t l = 0; l < steps->n_layers; l++) {
+    for (int64_t l = 0; l < steps->reading.n_layers; l++) {
         const struct jump_tally *tally = &steps->tallies[l];
-        printf("%-16s  %8" PRId64 "  %9.3f", steps->layers[l]->name, tally->tokens,
+        printf("%-16s  %8" PRId64 "  %9.3f", steps->reading.layers[l]->name, tally->tokens,
                changed_percent(tally));
         print_jump(&tally->other);
         print_jump(&tally->the_same);
@@ -172,13 +118,13 @@ static enum status print_json(const struct steps *steps)
 {
     json_t *rows = json_array();
     bool is_good = rows != NULL;
-    for (int64_t l = 0; l < steps->n_layers && is_good; l++) {
+    for (int64_t l = 0; l < steps->reading.n_layers && is_good; l++) {
         const struct jump_tally *tally = &steps->tallies[l];
         is_good =
             json_array_append_new(
                 rows,
-                json_pack("{s:s, s:f, s:I, s:f, s:o, s:o}", "layer", steps->layers[l]->name, "size",
-                          steps->options->size, "tokens", (json_int_t)tally->tokens,
+                json_pack("{s:s, s:f, s:I, s:f, s:o, s:o}", "layer", steps->reading.layers[l]->name,
+                          "size", steps->options->size, "tokens", (json_int_t)tally->tokens,
                           "changed_percent", changed_percent(tally), "jump_changed",
                           jump_json(&tally->other), "jump_same", jump_json(&tally->the_same))) == 0;
     }
@@ -194,9 +140,9 @@ static enum status run(struct steps *steps, const struct option_list *texts)
 {
     const double start_s = clock_seconds();
     size_t n = 1;
-    enum status status = open_all(steps, texts);
+    enum status status = reading_open(&steps->reading, &steps->options->reading, texts);
     while (status >= 0 && n > 0) {
-        status = feed_next(&steps->feed, &steps->batch, &n);
+        status = reading_next(&steps->reading, &n);
         if (status >= 0 && n > 0)
             status = measure_batch(steps);
     }
@@ -211,7 +157,7 @@ static enum status run(struct steps *steps, const struct option_list *texts)
 
 int lab_steps_main(int argc, char **argv)
 {
-    struct steps_options options = {.device = "auto", .size = 0.01, .seed = 1};
+    struct steps_options options = {.reading = {.device = "auto"}, .size = 0.01, .seed = 1};
     struct option_list texts = {0};
     const int code = options_start(&command, argc, argv, &options, &texts);
     if (code >= 0)
@@ -221,12 +167,7 @@ int lab_steps_main(int argc, char **argv)
     if (steps) {
         steps->options = &options;
         status = run(steps, &texts);
-        feed_free(&steps->feed);
-        batch_free(&steps->batch);
-        model_batch_free(&steps->uploaded);
-        model_free(&steps->model);
-        arena_free(&steps->arena);
-        backend_close(&steps->backend);
+        reading_free(&steps->reading);
     } else {
         status = status_set(STATUS_MEMORY, "no memory to take steps");
     }

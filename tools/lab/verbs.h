@@ -4,5 +4,6 @@
 
 int lab_cluster_main(int argc, char **argv);
 int lab_steps_main(int argc, char **argv);
+int lab_thresholds_main(int argc, char **argv);
 
 #endif
