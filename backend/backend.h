@@ -210,8 +210,8 @@ struct backend_ops {
     void (*embed)(B, OUT y, IN table, IN ids, double scale);
     /* d_table[ids[n]] += scale * d_y[n], in ascending n for each row: same bits every time. */
     void (*embed_backward)(B, OUT d_table, IN d_y, IN ids, double scale);
-    /* y [N, D] = x [M, D] at rows[n] / divisor; rows [N] i32. Any 4-byte or real type. */
-    void (*gather_rows)(B, OUT y, IN x, IN rows, int64_t divisor);
+    /* y [N, D] = x [M, D] at rows[n]; rows [N] i32. Any 4-byte or real type. */
+    void (*gather_rows)(B, OUT y, IN x, IN rows);
     /* y [M, D] = 0, then y[rows[n]] = x[n]; rows distinct. */
     void (*scatter_rows)(B, OUT y, IN x, IN rows);
 

@@ -76,7 +76,7 @@ static struct tensor readout_forward(const struct decoder *decoder, const struct
     const bool is_padded = target->rows.rank != 0;
     if (is_padded) {
         record->joined = pass_2d(pass, target->rows.dim[0], 2 * dim);
-        backend->ops->gather_rows(backend, &record->joined, &joined, &target->rows, 1);
+        backend->ops->gather_rows(backend, &record->joined, &joined, &target->rows);
     } else {
         record->joined = tensor_as_2d(&joined, tensor_rows(&joined), 2 * dim);
     }

@@ -132,7 +132,7 @@ static void gather(const struct pass *pass, const struct decoder_state *state, s
 {
     const struct tensor rows = tensor_slice(&state->index, 0, count);
     const struct tensor target = tensor_slice(to, 0, count);
-    pass->backend->ops->gather_rows(pass->backend, &target, from, &rows, 1);
+    pass->backend->ops->gather_rows(pass->backend, &target, from, &rows);
     swap(to, from);
 }
 
@@ -176,7 +176,7 @@ static void keep_memory(const struct pass *pass, struct decoder_state *state,
     for (int i = 0; i < 2; i++) {
         to[i]->dim[0] = n_positions;
         to[i]->dim[1] = count;
-        backend->ops->gather_rows(backend, to[i], from[i], &index, 1);
+        backend->ops->gather_rows(backend, to[i], from[i], &index);
     }
     kept->lengths.dim[0] = count;
     backend->ops->upload(backend, &kept->lengths, lengths, (size_t)count * sizeof *lengths);

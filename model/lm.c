@@ -21,7 +21,7 @@ struct tensor lm_forward(const struct encoder *layers, const struct pass *pass,
     struct tensor real = tensor_as_2d(&x, tensor_rows(&x), tensor_columns(&x));
     if (is_padded(text)) {
         real = pass_2d(pass, text->rows.dim[0], tensor_columns(&x));
-        pass->backend->ops->gather_rows(pass->backend, &real, &x, &text->rows, 1);
+        pass->backend->ops->gather_rows(pass->backend, &real, &x, &text->rows);
     }
     pass_dropout(pass, STREAM_READOUT, &real, &real, NULL, names_of(text));
     return real;

@@ -53,7 +53,7 @@ static void choose(const struct moe *moe, const struct pass *pass, struct moe_re
                   tensor_or_null(&gating->starts), groups);
     level->inputs = pass_2d(pass, n_choices, x->dim[1]);
     level->outputs = pass_2d(pass, n_choices, x->dim[1]);
-    ops->gather_rows(pass->backend, &level->inputs, x, &level->rows, 1);
+    ops->gather_rows(pass->backend, &level->inputs, x, &level->rows);
 }
 
 /* The weights of a level's choices at their places [C]. */
@@ -75,7 +75,7 @@ static struct tensor gather_numbers(const struct pass *pass, const struct tensor
     const struct tensor column = tensor_as_2d(&to, count, 1);
     const struct tensor all = tensor_as_2d(from, tensor_count(from), 1);
     const struct tensor places = tensor_as_2d(rows, count, 1);
-    pass->backend->ops->gather_rows(pass->backend, &column, &all, &places, 1);
+    pass->backend->ops->gather_rows(pass->backend, &column, &all, &places);
     return to;
 }
 
@@ -213,7 +213,7 @@ void moe_forward(const struct moe *moe, const struct pass *pass, struct moe_reco
     origin.names = tensor_or_null(&sequence->row_names);
     origin.rows = &sequence->rows;
     record->x = pass_2d(pass, sequence->rows.dim[0], dim);
-    backend->ops->gather_rows(backend, &record->x, x, &sequence->rows, 1);
+    backend->ops->gather_rows(backend, &record->x, x, &sequence->rows);
     const struct tensor real = tensor_like(pass->arena, &record->x);
     mix_tokens(moe, pass, record, &real, &record->x, &origin, balance_scale);
     backend->ops->scatter_rows(backend, y, &real, &sequence->rows);
@@ -347,7 +347,7 @@ void moe_backward(const struct moe *moe, const struct pass *pass, const struct m
         backend->ops->copy(backend, d, &d_x);
     } else {
         const struct tensor d_y = tensor_like(pass->arena, &record->x);
-        backend->ops->gather_rows(backend, &d_y, d, &sequence->rows, 1);
+        backend->ops->gather_rows(backend, &d_y, d, &sequence->rows);
         mix_tokens_backward(moe, pass, &d_x, record, &d_y, tensor_or_null(&sequence->row_names));
         backend->ops->scatter_rows(backend, d, &d_x, &sequence->rows);
     }

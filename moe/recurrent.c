@@ -157,7 +157,7 @@ static struct tensor gather(const struct pass *pass, const struct tensor *from,
                             const struct tensor *rows)
 {
     const struct tensor to = pass_2d(pass, tensor_count(rows), from->dim[1]);
-    pass->backend->ops->gather_rows(pass->backend, &to, from, rows, 1);
+    pass->backend->ops->gather_rows(pass->backend, &to, from, rows);
     return to;
 }
 
@@ -203,7 +203,7 @@ static void run_steps(const struct recurrent *recurrent, const struct pass *pass
     const size_t mark = arena_mark(pass->arena);
     const struct tensor sums = tensor_like(pass->arena, &all->gates);
     multiply_inputs(recurrent, pass, &sums, &record->x, &record->offsets);
-    pass->backend->ops->gather_rows(pass->backend, &all->gates, &sums, &schedule->order, 1);
+    pass->backend->ops->gather_rows(pass->backend, &all->gates, &sums, &schedule->order);
     for (int64_t s = 0; s < schedule->n_steps; s++) {
         struct tensor offsets;
         const struct recurrent_cells now = step_cells(all, schedule, s, &offsets);
@@ -351,7 +351,7 @@ static void keep_rows(const struct pass *pass, struct tensor *all, struct tensor
                       const struct tensor *rows)
 {
     const struct tensor kept = tensor_slice(spare, 0, tensor_count(rows)), other = *all;
-    pass->backend->ops->gather_rows(pass->backend, &kept, all, rows, 1);
+    pass->backend->ops->gather_rows(pass->backend, &kept, all, rows);
     *all = *spare;
     *spare = other;
 }

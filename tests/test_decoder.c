@@ -137,7 +137,7 @@ static void alone(struct search *search, int64_t row, struct tensor *logits, str
         rows[s] = s * SEARCH_B + b;
     const struct tensor index = fixture_ints(fixture, rows, length);
     const struct tensor memory = pass_3d(&fixture->pass, length, 1, D);
-    fixture->backend.ops->gather_rows(&fixture->backend, &memory, &search->memory, &index, 1);
+    fixture->backend.ops->gather_rows(&fixture->backend, &memory, &search->memory, &index);
     const struct tensor one_length = fixture_ints(fixture, &length, 1);
     const struct tensor flat = fixture_ints(fixture, search->history[row], search->n_steps);
     const struct tensor tokens = tensor_as_2d(&flat, search->n_steps, 1);

@@ -268,7 +268,7 @@ static struct tensor pick_sentences(struct fixture *fixture, const struct tensor
             rows[t * count + i] = (int32_t)(t * x->dim[1]) + from[i];
     const struct tensor index = fixture_ints(fixture, rows, n_t * count);
     const struct tensor y = pass_3d(&fixture->pass, n_t, count, D);
-    fixture->backend.ops->gather_rows(&fixture->backend, &y, x, &index, 1);
+    fixture->backend.ops->gather_rows(&fixture->backend, &y, x, &index);
     return y;
 }
 
@@ -334,12 +334,12 @@ static void check_steps(const struct moe_config *config, double threshold)
         const struct tensor ids = fixture_ints(fixture, fed, n_rows);
         const struct tensor x = pass_2d(&fixture->pass, n_rows, D);
         const struct tensor y = tensor_like(&fixture->arena, &x);
-        fixture->backend.ops->gather_rows(&fixture->backend, &x, &tokens, &ids, 1);
+        fixture->backend.ops->gather_rows(&fixture->backend, &x, &tokens, &ids);
         moe_step(&test.moe, &fixture->pass, &states, &y, &x);
         for (int32_t row = 0; row < n_rows; row++) {
             const struct tensor past = fixture_ints(fixture, history[row], t + 1);
             const struct tensor whole = pass_3d(&fixture->pass, t + 1, 1, D);
-            fixture->backend.ops->gather_rows(&fixture->backend, &whole, &tokens, &past, 1);
+            fixture->backend.ops->gather_rows(&fixture->backend, &whole, &tokens, &past);
             const struct tensor wanted = run(&test, &whole, &all);
             const struct tensor last = tensor_slice(&wanted, t, 1);
             const struct tensor one = tensor_slice(&y, row, 1), got = tensor_as_3d(&one, 1, 1, D);

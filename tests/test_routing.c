@@ -39,7 +39,7 @@ static void check_permutation(const struct moe_config *config, bool is_training)
     const struct tensor after = fixture_ints(fixture, moved_names, N);
     const struct tensor x = fixture_random_3d(fixture, N, 1, D, 1);
     const struct tensor moved = tensor_like(&fixture->arena, &x);
-    fixture->backend.ops->gather_rows(&fixture->backend, &moved, &x, &order, 1);
+    fixture->backend.ops->gather_rows(&fixture->backend, &moved, &x, &order);
     const struct tensor y = mixture_run(&test, &x, &before);
     const struct tensor moved_y = mixture_run(&test, &moved, &after);
     for (int n = 0; n < N; n++)

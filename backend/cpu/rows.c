@@ -58,18 +58,17 @@ static void cpu_embed_backward(struct backend *backend, const struct tensor *d_t
 }
 
 static void cpu_gather_rows(struct backend *backend, const struct tensor *y, const struct tensor *x,
-                            const struct tensor *rows, int64_t divisor)
+                            const struct tensor *rows)
 {
     const size_t row_bytes = (size_t)tensor_columns(x) * dtype_size(x->dtype);
     const int64_t count = tensor_count(rows), n_source = tensor_rows(x);
-    CHECK(tensor_rows(y) == count && tensor_columns(y) == tensor_columns(x) &&
-              y->dtype == x->dtype && divisor >= 1,
+    CHECK(tensor_rows(y) == count && tensor_columns(y) == tensor_columns(x) && y->dtype == x->dtype,
           "shapes differ");
     const int32_t *from = ints(rows);
     const int n_parts = context_parts(backend, count * tensor_columns(x));
 #pragma omp parallel for num_threads(n_parts) schedule(static)
     for (int64_t n = 0; n < count; n++) {
-        const int64_t row = from[n] / divisor;
+        const int64_t row = from[n];
         CHECK(row >= 0 && row < n_source, "row %lld of %lld", (long long)row, (long long)n_source);
         memcpy((char *)y->data + (size_t)n * row_bytes,
                (const char *)x->data + (size_t)row * row_bytes, row_bytes);

@@ -29,15 +29,15 @@ static void ref_embed_backward(struct backend *backend, const struct tensor *d_t
 }
 
 static void ref_gather_rows(struct backend *backend, const struct tensor *y, const struct tensor *x,
-                            const struct tensor *rows, int64_t divisor)
+                            const struct tensor *rows)
 {
     (void)backend;
     const size_t row_bytes = (size_t)tensor_columns(x) * dtype_size(x->dtype);
     CHECK(tensor_rows(y) == tensor_count(rows) && tensor_columns(y) == tensor_columns(x) &&
-              y->dtype == x->dtype && divisor >= 1,
+              y->dtype == x->dtype,
           "shapes differ");
     for (int64_t n = 0; n < tensor_count(rows); n++) {
-        const int64_t row = ints(rows)[n] / divisor;
+        const int64_t row = ints(rows)[n];
         CHECK(row >= 0 && row < tensor_rows(x), "row %lld of %lld", (long long)row,
               (long long)tensor_rows(x));
         memcpy((char *)y->data + (size_t)n * row_bytes, (char *)x->data + (size_t)row * row_bytes,

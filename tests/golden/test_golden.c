@@ -275,7 +275,7 @@ static struct tensor real_rows(struct golden_test *test, const struct tensor *x,
 {
     const struct pass *pass = &test->fixture.pass;
     const struct tensor y = pass_2d(pass, sequence->rows.dim[0], x->dim[2]);
-    pass->backend->ops->gather_rows(pass->backend, &y, x, &sequence->rows, 1);
+    pass->backend->ops->gather_rows(pass->backend, &y, x, &sequence->rows);
     return y;
 }
 

@@ -50,8 +50,8 @@ static void check_embed_backward(struct checker *c)
 static void call_gather(struct backend *backend, struct tensor *t, struct weight *w,
                         const struct trial *trial)
 {
-    (void)w;
-    backend->ops->gather_rows(backend, &t[0], &t[1], &t[2], trial->number[0]);
+    (void)w, (void)trial;
+    backend->ops->gather_rows(backend, &t[0], &t[1], &t[2]);
 }
 
 static void check_gather(struct checker *c)
@@ -66,8 +66,7 @@ static void check_gather(struct checker *c)
             add_reals(c, &trial, "y", USE_EXACT, 1, 2, rows, width, 0);
             add_reals(c, &trial, "x", USE_IN, 1, 2, c->is_bench ? 1792 : 30, width, 0);
         }
-        add_ints(c, &trial, "rows", USE_IN, c->is_bench ? 3584 : 30 * (1 + i % 2), 1, rows, 0);
-        trial.number[0] = c->is_bench ? 2 : 1 + i % 2;
+        add_ints(c, &trial, "rows", USE_IN, c->is_bench ? 1792 : 30, 1, rows, 0);
         check_trial(c, &trial);
         if (c->is_bench)
             return;

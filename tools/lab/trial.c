@@ -119,7 +119,7 @@ static void forward_mixture(const struct lab *lab, struct record *record,
     record->place = tensor_like(pass->arena, &gating->experts);
     record->offsets = tensor_1d(pass->arena, DTYPE_I32, N_EXPERTS + 1);
     ops->dispatch(backend, &rows, &record->place, &record->offsets, &gating->experts, NULL, NULL);
-    ops->gather_rows(backend, &sorted, &inputs->x, &rows, 1);
+    ops->gather_rows(backend, &sorted, &inputs->x, &rows);
     record->factor = gating->weights;
     if (!lab->trial->has_softmax_factor) {
         record->factor = pass_2d(pass, n, 1);
