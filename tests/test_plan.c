@@ -233,7 +233,7 @@ static void test_activations(void **state)
         {"model.moe.expert.hidden=512", "model.encoder.hidden=64", "model.decoder.hidden=64"},
         {"model.moe.experts=200", "model.encoder.hidden=64", "model.decoder.hidden=64"},
         {"model.moe.after=[]", "model.encoder.hidden=256", "model.decoder.hidden=64"},
-        {"model.moe.experts=[40, 50]", "model.moe.top_k=[3, 2]", "model.decoder.hidden=64"},
+        {"model.moe.experts=[40, 50]", "model.moe.top_k=[3, 2]", "model.moe.expert.hidden=32"},
         {"model.moe.experts=300", "model.moe.gate=balanced", "model.moe.expert.hidden=64"},
         {"model.moe.expert.patches=4", "model.moe.expert.type=cubic", "model.moe.top_k=4"},
         {"model.moe.expert.type=lstm", "model.moe.expert.hidden=512", "model.moe.top_k=3"},
