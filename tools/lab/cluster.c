@@ -25,7 +25,7 @@ static const struct option table[] = {
     {"setting", 's', NULL, "1..4", OPTION_INT, AT(setting), 1, PATCHES_SETTINGS, NULL,
      "one of the paper's settings (default: all four)"},
     {"runs", 'r', NULL, "N", OPTION_INT, AT(runs), 1, 1000, NULL,
-     "times each mixture is trained, on points of its own (default: 5)"},
+     "times each mixture is trained, on points of its own (default: 10)"},
     {"single-runs", 0, NULL, "N", OPTION_INT, AT(single_runs), 0, 1000, NULL,
      "the same for the single models, which take longest; 0 leaves them out (default: 1)"},
     {"points", 0, NULL, "N", OPTION_INT, AT(points), 1, 1000000, NULL,

@@ -13,7 +13,7 @@ enum { N_EXPERTS = 8, EXPERT_FILTERS = 16, SINGLE_FILTERS = 128, N_LABELS = 2, S
 /* The authors' settings. */
 static const double expert_rate = 0.001, gate_rate = 0.1, expert_shrink = 0.001;
 static const double single_rate_linear = 0.003, single_rate_cubic = 0.01, single_decay = 5e-4;
-static const double loss_floor = 0.314;
+static const double loss_floor = 0.314; /* of mixtures */
 
 /* Points where the backend can read them. */
 struct inputs {
@@ -188,19 +188,28 @@ static double sigmoid(double x)
     return 1 / (1 + exp(-x));
 }
 
+/* -log(sigmoid(x)) */
+static double surprise(double x)
+{
+    return log1p(exp(-fabs(x))) + fmax(-x, 0);
+}
+
 /* Mean loss and accuracy of logits [N, 2], which become their gradients. Between two classes
- * softmax is the sigmoid of a difference: p of the logits', u of p - (1 - p). */
-static double judge(float *logits, const int32_t *labels, int64_t count, double *accuracy)
+ * softmax is the sigmoid of a difference: of the logits', and where it is taken twice, of
+ * p - (1 - p). */
+static double judge(float *logits, const int32_t *labels, int64_t count, bool is_twice,
+                    double *accuracy)
 {
     double loss = 0;
     int64_t n_right = 0;
     for (int64_t n = 0; n < count; n++) {
         float *pair = logits + n * N_LABELS;
-        const double p = sigmoid((double)pair[1] - pair[0]);
-        const double u = sigmoid(2 * p - 1);
+        const double difference = (double)pair[1] - pair[0], p = sigmoid(difference);
+        const double last = is_twice ? 2 * p - 1 : difference;
+        const double d_last = (sigmoid(last) - labels[n]) / (double)count;
+        const double d = is_twice ? d_last * 2 * p * (1 - p) : d_last;
         n_right += (pair[1] > pair[0]) == labels[n];
-        loss -= log(labels[n] ? u : 1 - u);
-        const double d = (u - labels[n]) * 2 * p * (1 - p) / (double)count;
+        loss += surprise(labels[n] ? last : -last);
         pair[0] = (float)-d;
         pair[1] = (float)d;
     }
@@ -218,29 +227,41 @@ static double run_part(struct lab *lab, int part, struct record *record, float *
     forward(lab, record, &lab->inputs[part]);
     *logits = arena_take(&lab->arena, size);
     lab->backend.ops->download(&lab->backend, *logits, &record->logits, size);
-    return judge(*logits, lab->patches[part].label, count, accuracy);
+    return judge(*logits, lab->patches[part].label, count, lab->trial->is_mixture, accuracy);
 }
 
 /* -- updates -- */
 
-/* value -= rate * grad / its norm, for each expert's own part. */
-static void step_normalized(struct lab *lab, struct param *param)
+/* Adds to norms [E, 1] the norm of each expert's part of the gradient. */
+static void add_norms(struct lab *lab, float *norms, const struct param *param)
 {
     const struct backend_ops *ops = lab->backend.ops;
-    const struct tensor norms = tensor_2d(&lab->arena, DTYPE_F32, N_EXPERTS, 1);
+    const struct tensor sums = tensor_2d(&lab->arena, DTYPE_F32, N_EXPERTS, 1);
     float squares[N_EXPERTS];
-    ops->fill(&lab->backend, &norms, 0);
+    ops->fill(&lab->backend, &sums, 0);
     for (int64_t e = 0; e < N_EXPERTS; e++) {
-        const struct tensor norm = tensor_slice(&norms, e, 1), sum = tensor_as_2d(&norm, 1, 1);
+        const struct tensor slot = tensor_slice(&sums, e, 1), sum = tensor_as_2d(&slot, 1, 1);
         const struct tensor grad = tensor_slice(&param->grad, e, 1);
         ops->sum_squares(&lab->backend, &sum, &grad);
     }
-    ops->download(&lab->backend, squares, &norms, sizeof squares);
+    ops->download(&lab->backend, squares, &sums, sizeof squares);
+    for (int e = 0; e < N_EXPERTS; e++)
+        norms[e] += sqrtf(squares[e]);
+}
+
+/* value -= rate * grad / the sum of the expert's norms, for the filters and their biases. */
+static void step_normalized(struct lab *lab)
+{
+    struct param *const filters[] = {lab->experts.up, lab->experts.up_bias};
+    float norms[N_EXPERTS] = {0};
+    for (int i = 0; i < 2; i++)
+        add_norms(lab, norms, filters[i]);
     for (int64_t e = 0; e < N_EXPERTS; e++) {
-        const struct tensor grad = tensor_slice(&param->grad, e, 1);
-        const struct tensor value = tensor_slice(&param->weight.value, e, 1);
-        if (squares[e] > 0) /* an expert without points has no gradient */
-            ops->add(&lab->backend, &value, &grad, -expert_rate / sqrt((double)squares[e]));
+        for (int i = 0; i < 2 && norms[e] > 0; i++) { /* 0: an expert without points */
+            const struct tensor grad = tensor_slice(&filters[i]->grad, e, 1);
+            const struct tensor value = tensor_slice(&filters[i]->weight.value, e, 1);
+            lab->backend.ops->add(&lab->backend, &value, &grad, -expert_rate / norms[e]);
+        }
     }
 }
 
@@ -260,16 +281,14 @@ static void step_adam(struct lab *lab, struct param *param, int64_t step)
 
 static void update(struct lab *lab, int64_t step)
 {
-    struct param *const filters[] = {lab->experts.up, lab->experts.up_bias};
-    for (int i = 0; i < 2; i++) {
-        if (lab->trial->is_mixture)
-            step_normalized(lab, filters[i]);
-        else
-            step_adam(lab, filters[i], step);
-    }
-    if (lab->trial->is_mixture)
+    if (lab->trial->is_mixture) {
+        step_normalized(lab);
         lab->backend.ops->add(&lab->backend, &lab->gate.weight->weight.value,
                               &lab->gate.weight->grad, -gate_rate);
+    } else {
+        step_adam(lab, lab->experts.up, step);
+        step_adam(lab, lab->experts.up_bias, step);
+    }
     param_list_pack(&lab->params);
 }
 
@@ -284,6 +303,12 @@ static double entropy_of(struct lab *lab, const struct record *record)
     return patches_entropy(experts, lab->patches[0].cluster, count, N_EXPERTS);
 }
 
+/* Whether the last step was taken: all, or the loss of a mixture is as low as it can be. */
+static bool is_last(const struct trial *trial, const struct trial_result *result)
+{
+    return result->n_steps == trial->n_steps || (trial->is_mixture && result->loss <= loss_floor);
+}
+
 /* Step number `step` (1 the first): result is what the model was before it. */
 static enum status train_step(struct lab *lab, int64_t step, struct trial_result *result)
 {
@@ -292,7 +317,7 @@ static enum status train_step(struct lab *lab, int64_t step, struct trial_result
     lab->pass.step = (uint32_t)step;
     result->n_steps = step;
     result->loss = run_part(lab, 0, &record, &d_logits, &result->train_accuracy);
-    if (lab->trial->is_mixture && (step == lab->trial->n_steps || result->loss <= loss_floor))
+    if (is_last(lab->trial, result) && lab->trial->is_mixture)
         result->entropy = entropy_of(lab, &record);
     const struct tensor d = tensor_like(&lab->arena, &record.logits);
     lab->backend.ops->upload(&lab->backend, &d, d_logits,
@@ -310,8 +335,8 @@ static enum status train_and_test(struct lab *lab, struct trial_result *result)
 {
     const size_t mark = arena_mark(&lab->arena);
     result->loss = INFINITY;
-    for (int64_t step = 1; step <= lab->trial->n_steps && result->loss > loss_floor; step++) {
-        const enum status status = train_step(lab, step, result);
+    while (!is_last(lab->trial, result)) {
+        const enum status status = train_step(lab, result->n_steps + 1, result);
         if (status < 0)
             return status;
         arena_release(&lab->arena, mark);

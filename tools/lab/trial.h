@@ -6,12 +6,13 @@
  *
  *   f(x) = (sum over p of act(x_p W1 + b1)) W2,  W2 [F, 2] fixed: 1 0 above, 0 1 below
  *   F(x) = g f_m(x),   m = argmax of h + uniform in training, of h in the test,   h = (sum x_p) W_g
- *   loss = cross-entropy of softmax(softmax(F)), which cannot fall below log(1 + 1/e) = 0.3133
+ *   loss = cross-entropy of softmax(softmax(F)), which cannot fall below log(1 + 1/e) = 0.3133;
+ *          of softmax(F) for single models
  *
  * The factor g is the score of the chosen expert, noise included, as in the authors' code, or its
  * share of softmax(h), as in their paper. Every step sees all points. Experts take normalised steps
- * (every tensor's gradient divided by its own norm), the gate plain ones, single models Adam's with
- * weight decay. */
+ * (an expert's gradients divided by the sum of its filters' and its biases' norm), the gate plain
+ * ones, single models Adam's with weight decay. */
 #ifndef MIXT_TOOLS_LAB_TRIAL_H
 #define MIXT_TOOLS_LAB_TRIAL_H
 
