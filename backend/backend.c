@@ -19,7 +19,9 @@ enum status backend_open(struct backend *backend, const char *name, int n_thread
     if (strcmp(name, "ref64") == 0)
         return ref_double_open(backend);
     if (strcmp(name, "cpu") == 0 || strcmp(name, "auto") == 0)
-        return cpu_open(backend, n_threads);
+        return cpu_open(backend, n_threads, false);
+    if (strcmp(name, "cpu_bf16") == 0)
+        return cpu_open(backend, n_threads, true);
     return status_set(STATUS_CONFIG, "no device '%s'; there are auto, cpu and ref", name);
 }
 
@@ -28,6 +30,11 @@ void backend_close(struct backend *backend)
     if (backend->ops)
         backend->ops->close(backend);
     *backend = (struct backend){0};
+}
+
+bool backend_has_fast_bf16(void)
+{
+    return cpu_has_fast_bf16();
 }
 
 enum status backend_sync(struct backend *backend)

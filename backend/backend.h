@@ -35,10 +35,14 @@ struct backend {
     char message[256]; /* of the first error */
 };
 
-/* Opens "ref", "ref64", "cpu" or "auto" (the best there is). n_threads 0 means
+/* Opens "ref", "ref64", "cpu", "cpu_bf16" (cpu, with the operands of products rounded to bf16 and
+ * sums in f32; weights packed with PACK_EXACT apart) or "auto" (cpu). n_threads 0 means
  * parallel_usable_cores(). A handle serves one thread of the caller at a time; several handles may
  * share weights that are packed and not being updated. On error the handle is zeroed. */
 enum status backend_open(struct backend *backend, const char *name, int n_threads) STATUS_CHECKED;
+
+/* Whether cpu_bf16 is several times faster than cpu on this machine. */
+bool backend_has_fast_bf16(void);
 
 /* Closes; a zeroed handle may be closed. Weights packed by it must be freed before. */
 void backend_close(struct backend *backend);
@@ -75,8 +79,9 @@ enum activation {
     ACTIVATION_CUBE
 };
 
-/* Which forms of a weight weight_pack() prepares. */
-enum { PACK_PLAIN = 1, PACK_TRANSPOSED = 2 };
+/* Which forms of a weight weight_pack() prepares. PACK_EXACT, with others and on the first call:
+ * products with it are as exact as f32 even where the backend rounds their operands to bf16. */
+enum { PACK_PLAIN = 1, PACK_TRANSPOSED = 2, PACK_EXACT = 4 };
 
 /* An LSTM layer, by default with projection (Sak et al. 2014), gates in the order i f g o:
  *   a_t = x_t Wx + r_{t-1} Wh + bias;  i, f, o = sigmoid(a); g = tanh(a)

@@ -193,7 +193,8 @@ void param_list_pack(struct param_list *list)
 {
     for (int64_t i = 0; i < list->count; i++) {
         struct param *param = list->items[i];
-        const int forms = list->is_training ? PACK_PLAIN | PACK_TRANSPOSED : param->forms;
+        const int forms =
+            list->is_training ? PACK_PLAIN | PACK_TRANSPOSED | param->forms : param->forms;
         if (param->forms)
             list->backend->ops->weight_pack(list->backend, &param->weight, forms);
     }

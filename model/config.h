@@ -54,6 +54,7 @@ enum config_optimizer { CONFIG_OPTIMIZER_ADAM };
 enum config_expert_optimizer { CONFIG_EXPERT_OPTIMIZER_SAME, CONFIG_EXPERT_OPTIMIZER_FACTORED };
 enum config_decay { CONFIG_DECAY_INV_SQRT, CONFIG_DECAY_LINEAR, CONFIG_DECAY_NONE };
 enum config_device { CONFIG_DEVICE_AUTO, CONFIG_DEVICE_CPU, CONFIG_DEVICE_REF };
+enum config_compute { CONFIG_COMPUTE_F32, CONFIG_COMPUTE_BF16, CONFIG_COMPUTE_AUTO };
 enum config_metric { CONFIG_METRIC_BLEU, CONFIG_METRIC_PERPLEXITY };
 
 /* Bits of model.tie: which matrices are one and the same [V, D]; none or at least two. */
@@ -162,6 +163,7 @@ struct config_train {
     int64_t seed;
     int64_t threads; /* 0 = all cores */
     enum config_device device;
+    enum config_compute compute; /* what operands of products are rounded to */
 };
 
 struct config_valid {

@@ -31,6 +31,7 @@ static const char *const optimizers[] = {"adam", NULL};
 static const char *const expert_optimizers[] = {"same", "factored", NULL};
 static const char *const decays[] = {"inv_sqrt", "linear", "none", NULL};
 static const char *const devices[] = {"auto", "cpu", "ref", NULL};
+static const char *const computes[] = {"f32", "bf16", "auto", NULL};
 static const char *const metrics[] = {"bleu", "perplexity", NULL};
 
 /* One line a key is easier to scan than wrapped fields. */
@@ -96,6 +97,7 @@ const struct config_key config_keys[] = {
     {"train.seed", INT(train.seed), "1", 0, 4294967295, 0, NULL, "seed of all random numbers"},
     {"train.threads", INT(train.threads), "0", 0, 4096, MACHINE, NULL, "threads; 0: all cores"},
     {"train.device", WORD(train.device), "auto", 0, 0, MACHINE, devices, "where to compute"},
+    {"train.compute", WORD(train.compute), "f32", 0, 0, MACHINE, computes, "what cpu rounds the operands of products to, sums and weights stay f32; auto: bf16 where the processor has AMX, else f32"},
 
     {"valid.every", INT(valid.every), "500", 1, 1e9, 0, NULL, "steps between validations"},
     {"valid.beam", INT(valid.beam), "4", 1, 64, 0, NULL, "beam width"},

@@ -7,10 +7,12 @@ static struct param *add_matrix(const struct gate *gate, struct param_list *para
                                 const char *prefix, const char *name, int64_t dim, double bound)
 {
     const int64_t n_experts = gate->config.n_experts;
-    struct param_spec spec = {.rank = 2, .dim = {dim, n_experts}, .forms = PACK_PLAIN};
+    /* Small differences of scores decide who is chosen. */
+    const int forms = PACK_PLAIN | PACK_EXACT;
+    struct param_spec spec = {.rank = 2, .dim = {dim, n_experts}, .forms = forms};
     if (gate->n_groups > 1)
-        spec = (struct param_spec){
-            .rank = 3, .dim = {gate->n_groups, dim, n_experts}, .forms = PACK_PLAIN};
+        spec =
+            (struct param_spec){.rank = 3, .dim = {gate->n_groups, dim, n_experts}, .forms = forms};
     spec.start = bound > 0 ? PARAM_UNIFORM : PARAM_ZERO;
     spec.bound = bound;
     return param_add(params, spec, "%s.%s", prefix, name);

@@ -38,10 +38,14 @@ struct trainer {
     int64_t window_first;  /* step before the window */
 };
 
-static const char *device_name(enum config_device device)
+/* The backend of the device and the compute type. */
+static const char *backend_name(const struct config_train *train)
 {
-    static const char *const names[] = {"auto", "cpu", "ref"};
-    return names[device];
+    if (train->device == CONFIG_DEVICE_REF)
+        return "ref";
+    const bool is_bf16 = train->compute == CONFIG_COMPUTE_BF16 ||
+                         (train->compute == CONFIG_COMPUTE_AUTO && backend_has_fast_bf16());
+    return is_bf16 ? "cpu_bf16" : "cpu";
 }
 
 /* -- starting and continuing -- */
@@ -152,8 +156,8 @@ static enum status open_trainer(struct trainer *trainer)
     char path[CONFIG_PATH_BYTES + 32];
     checkpoint_path(config->save.dir, path, sizeof path);
     const bool is_continued = file_exists(path);
-    enum status status = backend_open(&trainer->backend, device_name(config->train.device),
-                                      (int)config->train.threads);
+    enum status status =
+        backend_open(&trainer->backend, backend_name(&config->train), (int)config->train.threads);
     if (status >= 0)
         status = arena_init(&trainer->activations, 0);
     if (status >= 0 && is_continued)

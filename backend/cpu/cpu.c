@@ -7,6 +7,7 @@
 #endif
 
 #include "backend/cpu/context.h"
+#include "backend/cpu/lane.h"
 #include "backend/ref/ref.h"
 
 static void flush_denormals(void)
@@ -62,9 +63,9 @@ static void cpu_sync(struct backend *backend)
     (void)backend;
 }
 
-static struct backend_ops table;
+static struct backend_ops table, table_bf16; /* they differ in their names */
 
-static void make_table(void)
+static void make_tables(void)
 {
     ref_float_set_ops(&table);
     table.name = "cpu";
@@ -83,22 +84,44 @@ static void make_table(void)
     cpu_set_optimizer(&table);
     cpu_set_rows(&table);
     cpu_set_topk(&table);
+    table_bf16 = table;
+    table_bf16.name = "cpu_bf16";
 }
 
-enum status cpu_open(struct backend *backend, int n_threads)
+/* Older vectors than AVX-512 have no bf16, and oneDNN no product for them. */
+static enum status check_bf16(struct backend *backend)
+{
+    struct gemm_layout *layout = gemm_layout_open(backend, 32, 32, false);
+    gemm_layout_close(layout);
+    backend->error = STATUS_OK;
+    return layout ? STATUS_OK
+                  : status_set(STATUS_CONFIG, "this processor cannot compute in bf16; use f32");
+}
+
+bool cpu_has_fast_bf16(void)
+{
+    return lane_has_amx();
+}
+
+enum status cpu_open(struct backend *backend, int n_threads, bool is_bf16)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     CHECK(n_threads >= 1, "%d threads", n_threads);
-    pthread_once(&once, make_table);
+    pthread_once(&once, make_tables);
     struct context *context = calloc(1, sizeof *context);
     if (!context)
         return status_set(STATUS_MEMORY, "no memory for a handle");
-    context->gemm = gemm_open(n_threads);
+    context->gemm = gemm_open(n_threads, is_bf16);
     if (!context->gemm) {
         free(context);
         return STATUS_DEVICE;
     }
-    *backend = (struct backend){
-        .ops = &table, .real = DTYPE_F32, .n_threads = n_threads, .context = context};
-    return STATUS_OK;
+    *backend = (struct backend){.ops = is_bf16 ? &table_bf16 : &table,
+                                .real = DTYPE_F32,
+                                .n_threads = n_threads,
+                                .context = context};
+    const enum status status = is_bf16 ? check_bf16(backend) : STATUS_OK;
+    if (status < 0)
+        backend_close(backend);
+    return status;
 }

@@ -17,6 +17,7 @@ enum {
 
 struct gemm {
     int n_threads;
+    bool is_bf16;         /* operands are rounded to it */
     int n_lanes;          /* 1 with one thread, else 1 + n_threads */
     struct lane *lanes[]; /* owned; the team's, then each thread's */
 };
@@ -35,7 +36,7 @@ static struct lane *lane_alone(const struct gemm *gemm, int thread)
     return gemm->lanes[gemm->n_threads == 1 ? 0 : 1 + thread];
 }
 
-struct gemm *gemm_open(int n_threads)
+struct gemm *gemm_open(int n_threads, bool is_bf16)
 {
     const int n_lanes = n_threads == 1 ? 1 : 1 + n_threads;
     struct gemm *gemm = calloc(1, sizeof *gemm + (size_t)n_lanes * sizeof *gemm->lanes);
@@ -44,6 +45,7 @@ struct gemm *gemm_open(int n_threads)
         return NULL;
     }
     gemm->n_threads = n_threads;
+    gemm->is_bf16 = is_bf16;
     for (; gemm->n_lanes < n_lanes; gemm->n_lanes++) {
         gemm->lanes[gemm->n_lanes] = lane_open(gemm->n_lanes == 0 ? n_threads : 1);
         if (!gemm->lanes[gemm->n_lanes]) {
@@ -64,9 +66,11 @@ void gemm_close(struct gemm *gemm)
     free(gemm);
 }
 
-struct gemm_layout *gemm_layout_open(struct backend *backend, int64_t k, int64_t n)
+struct gemm_layout *gemm_layout_open(struct backend *backend, int64_t k, int64_t n, bool is_exact)
 {
-    struct gemm_layout *layout = lane_choose_layout(context_of(backend)->gemm->lanes[0], k, n);
+    const struct gemm *gemm = context_of(backend)->gemm;
+    struct gemm_layout *layout =
+        lane_choose_layout(gemm->lanes[0], k, n, gemm->is_bf16 && !is_exact);
     if (!layout)
         backend_fail(backend, "oneDNN has no layout for a matrix [%lld, %lld]", (long long)k,
                      (long long)n);
@@ -208,14 +212,18 @@ void gemm_rows(struct backend *backend, const struct gemm_layout *layout, const 
         backend_fail(backend, "%s", first_message(gemm));
 }
 
-/* Many rows go through compiled code in a few sizes, the rest through the general routine. */
-static bool gradient_on_lane(struct lane *lane, float *d_w, const float *x, const float *d_y,
-                             int64_t rows, int64_t in, int64_t out)
+/* Many rows go through compiled code in a few sizes, the rest of f32's through the general
+ * routine. */
+static bool gradient_on_lane(const struct gemm *gemm, struct lane *lane, float *d_w, const float *x,
+                             const float *d_y, int64_t rows, int64_t in, int64_t out)
 {
+    const int64_t least = gemm->is_bf16 ? 1 : 256;
     int64_t first = 0;
-    while (rows - first >= 256) {
-        const int64_t block = next_block(rows - first);
-        if (!lane_gradient(lane, d_w, x + first * in, d_y + first * out, block, in, out))
+    while (rows - first >= least) {
+        const int64_t left = rows - first, block = left < 256 ? left : next_block(left);
+        const float *block_x = x + first * in, *block_y = d_y + first * out;
+        if (!(gemm->is_bf16 ? lane_gradient_bf16 : lane_gradient)(lane, d_w, block_x, block_y,
+                                                                  block, in, out))
             return false;
         first += block;
     }
@@ -228,7 +236,7 @@ void gemm_gradient(struct backend *backend, float *d_w, const float *x, const fl
 {
     const struct gemm *gemm = context_of(backend)->gemm;
     struct lane *lane = rows * in * out < SMALL_WORK ? lane_alone(gemm, 0) : gemm->lanes[0];
-    if (!gradient_on_lane(lane, d_w, x, d_y, rows, in, out))
+    if (!gradient_on_lane(gemm, lane, d_w, x, d_y, rows, in, out))
         backend_fail(backend, "%s", first_message(gemm));
 }
 
@@ -243,7 +251,7 @@ void gemm_gradient_groups(struct backend *backend, float *d_w, const float *x, c
     for (int64_t g = 0; g < n_groups; g++) {
         const int64_t start = offsets[g], rows = offsets[g + 1] - start;
         if (rows >= large)
-            is_failed |= !gradient_on_lane(gemm->lanes[0], d_w + g * in * out, x + start * in,
+            is_failed |= !gradient_on_lane(gemm, gemm->lanes[0], d_w + g * in * out, x + start * in,
                                            d_y + start * out, rows, in, out);
     }
 #pragma omp parallel for num_threads(gemm->n_threads) schedule(dynamic) reduction(| : is_failed)
@@ -251,7 +259,7 @@ void gemm_gradient_groups(struct backend *backend, float *d_w, const float *x, c
         const int64_t start = offsets[g], rows = offsets[g + 1] - start;
         if (rows > 0 && rows < large)
             is_failed |=
-                !gradient_on_lane(lane_alone(gemm, omp_get_thread_num()), d_w + g * in * out,
+                !gradient_on_lane(gemm, lane_alone(gemm, omp_get_thread_num()), d_w + g * in * out,
                                   x + start * in, d_y + start * out, rows, in, out);
     }
     if (is_failed)

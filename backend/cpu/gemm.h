@@ -1,4 +1,4 @@
-/* Products of f32 matrices, and the only place that speaks to oneDNN.
+/* Products of f32 matrices, computed in f32 or from operands rounded to bf16.
  *
  * oneDNN compiles code for each shape it meets. To keep the number of shapes small, whatever the
  * batches look like, a product over many rows is cut into blocks from a short list of row counts.
@@ -21,11 +21,12 @@ struct gemm_end {
 };
 
 /* Returns NULL, with the status message set, when oneDNN or the memory fails. */
-struct gemm *gemm_open(int n_threads);
+struct gemm *gemm_open(int n_threads, bool is_bf16);
 void gemm_close(struct gemm *gemm);
 
-/* A layout for matrices [k, n], or NULL with the error in the backend; and the bytes it takes. */
-struct gemm_layout *gemm_layout_open(struct backend *backend, int64_t k, int64_t n);
+/* A layout for matrices [k, n], or NULL with the error in the backend; and the bytes it takes.
+ * Exact: in f32 whatever the handle rounds to. */
+struct gemm_layout *gemm_layout_open(struct backend *backend, int64_t k, int64_t n, bool is_exact);
 void gemm_layout_close(struct gemm_layout *layout);
 size_t gemm_layout_bytes(const struct gemm_layout *layout);
 int64_t gemm_layout_k(const struct gemm_layout *layout);

@@ -6,23 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cpu/gemm.h"
+#include "backend/cpu/context.h"
 #include "backend/cpu/onednn.h"
 
 enum { BUCKETS = 1024 };
+enum { BF16_ROWS = 32 }; /* of a gradient, filled up with zeros: what one AMX instruction sums */
 
 enum kind { KIND_PRODUCT, KIND_GRADIENT, KIND_PACK, KIND_PACK_TRANSPOSED };
 
 /* What code is compiled for; no padding, so that keys can be compared as bytes. */
 struct shape {
     int64_t m, n, k;
-    int32_t kind, has_bias, activation, accumulate;
+    int32_t kind, has_bias, activation, accumulate, is_bf16, unused;
 };
 
 struct gemm_layout {
     int64_t k, n;
     size_t size_bytes;
     bool rows_are_free;
+    bool is_bf16;
     dnnl_memory_desc_t desc; /* owned */
     bool has_desc;
 };
@@ -49,10 +51,18 @@ struct lane {
     size_t scratchpad_bytes;
     float *scratch; /* owned; see lane_scratch() */
     size_t scratch_count;
+    uint16_t *rounded; /* owned; a product's rows, or both operands of a gradient, in bf16 */
+    size_t rounded_bytes;
     char message[128];
 };
 
 /* -- the lane -- */
+
+bool lane_has_amx(void)
+{
+    const unsigned isa = dnnl_get_effective_cpu_isa(), amx = dnnl_cpu_isa_avx512_core_amx;
+    return (isa & amx) == amx;
+}
 
 struct lane *lane_open(int n_threads)
 {
@@ -97,6 +107,7 @@ void lane_close(struct lane *lane)
         dnnl_engine_destroy(lane->engine);
     free(lane->scratchpad);
     free(lane->scratch);
+    free(lane->rounded);
     free(lane);
 }
 
@@ -136,6 +147,11 @@ bool lane_rows_are_free(const struct gemm_layout *layout)
 
 /* -- compiling -- */
 
+static dnnl_data_type_t operand_type(const struct shape *shape)
+{
+    return shape->is_bf16 ? dnnl_bf16 : dnnl_f32;
+}
+
 static bool make_slot(struct lane *lane, struct compiled *compiled, int slot,
                       const dnnl_memory_desc_t *desc)
 {
@@ -162,11 +178,13 @@ static bool make_primitive(struct lane *lane, struct compiled *compiled,
 static bool describe_operands(struct matmul_desc *desc, const struct shape *s)
 {
     const bool is_gradient = s->kind == KIND_GRADIENT;
+    const dnnl_data_type_t type = operand_type(s);
     desc->has_bias = s->has_bias;
-    return desc_matrix(&desc->source, s->m, s->k, is_gradient ? 1 : s->k, is_gradient ? s->m : 1) &&
-           (!is_gradient || desc_matrix(&desc->weights, s->k, s->n, s->n, 1)) &&
-           (!s->has_bias || desc_matrix(&desc->bias, 1, s->n, s->n, 1)) &&
-           desc_matrix(&desc->target, s->m, s->n, s->n, 1);
+    return desc_matrix(&desc->source, type, s->m, s->k, is_gradient ? 1 : s->k,
+                       is_gradient ? s->m : 1) &&
+           (!is_gradient || desc_matrix(&desc->weights, type, s->k, s->n, s->n, 1)) &&
+           (!s->has_bias || desc_matrix(&desc->bias, dnnl_f32, 1, s->n, s->n, 1)) &&
+           desc_matrix(&desc->target, dnnl_f32, s->m, s->n, s->n, 1);
 }
 
 static bool make_attributes(dnnl_primitive_attr_t *attributes, const struct shape *shape)
@@ -219,7 +237,8 @@ static bool compile_pack(struct lane *lane, struct compiled *compiled,
     dnnl_memory_desc_t source;
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t description = NULL;
-    if (!desc_matrix(&source, s->k, s->n, is_transposed ? 1 : s->n, is_transposed ? s->k : 1))
+    if (!desc_matrix(&source, dnnl_f32, s->k, s->n, is_transposed ? 1 : s->n,
+                     is_transposed ? s->k : 1))
         return false;
     bool is_made = desc_copy(&compiled->packed, packed);
     compiled->has_packed = is_made;
@@ -241,8 +260,8 @@ static bool compile_pack(struct lane *lane, struct compiled *compiled,
 static size_t bucket_of(const struct shape *shape)
 {
     uint64_t hash = 14695981039346656037u;
-    const int64_t words[] = {shape->m,        shape->n,          shape->k,         shape->kind,
-                             shape->has_bias, shape->activation, shape->accumulate};
+    const int64_t words[] = {shape->m,        shape->n,          shape->k,          shape->kind,
+                             shape->has_bias, shape->activation, shape->accumulate, shape->is_bf16};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         hash = (hash ^ (uint64_t)words[i]) * 1099511628211u;
     return (size_t)(hash >> 32) % BUCKETS;
@@ -313,6 +332,48 @@ static bool find_and_run(struct lane *lane, const struct shape *shape,
     return is_done;
 }
 
+static uint16_t *rounded_memory(struct lane *lane, size_t count)
+{
+    lane->rounded = grow(lane->rounded, &lane->rounded_bytes, count * sizeof *lane->rounded);
+    if (!lane->rounded)
+        snprintf(lane->message, sizeof lane->message, "no memory for %zu numbers", count);
+    return lane->rounded;
+}
+
+/* Rounds to the nearest bf16, ties to even. What is not a number stays so. */
+KERNEL static void round_run(uint16_t *target, const float *source, int64_t count)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, source + i, sizeof bits);
+        const uint32_t nearest = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+        target[i] = (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? bits >> 16 | 0x40 : nearest);
+    }
+}
+
+/* Rounds `count` numbers on the lane's threads, and fills up with zeros to `filled`. */
+static void round_to_bf16(const struct lane *lane, uint16_t *target, const float *source,
+                          int64_t count, int64_t filled)
+{
+    const int64_t worth = count / 16384 + 1;
+    const int n_parts = worth < lane->n_threads ? (int)worth : lane->n_threads;
+#pragma omp parallel for num_threads(n_parts) schedule(static) if (n_parts > 1)
+    for (int part = 0; part < n_parts; part++) {
+        const int64_t first = part_start(count, part, n_parts);
+        round_run(target + first, source + first, part_start(count, part + 1, n_parts) - first);
+    }
+    memset(target + count, 0, (size_t)(filled - count) * sizeof *target);
+}
+
+static const uint16_t *round_rows(struct lane *lane, const float *x, int64_t rows, int64_t k)
+{
+    uint16_t *rounded = rounded_memory(lane, (size_t)(rows * k));
+    if (rounded)
+        round_to_bf16(lane, rounded, x, rows * k, rows * k);
+    return rounded;
+}
+
 bool lane_product(struct lane *lane, const struct gemm_layout *layout, const void *packed, float *y,
                   const float *x, int64_t rows, struct gemm_end end)
 {
@@ -322,9 +383,29 @@ bool lane_product(struct lane *lane, const struct gemm_layout *layout, const voi
                                 .kind = KIND_PRODUCT,
                                 .has_bias = end.bias != NULL,
                                 .activation = (int32_t)end.activation,
-                                .accumulate = end.accumulate};
-    const void *const data[N_SLOTS] = {x, packed, end.bias, y};
-    return find_and_run(lane, &shape, &layout->desc, data);
+                                .accumulate = end.accumulate,
+                                .is_bf16 = layout->is_bf16};
+    const void *source = x;
+    if (layout->is_bf16)
+        source = round_rows(lane, x, rows, layout->k);
+    const void *const data[N_SLOTS] = {source, packed, end.bias, y};
+    return source && find_and_run(lane, &shape, &layout->desc, data);
+}
+
+bool lane_gradient_bf16(struct lane *lane, float *d_w, const float *x, const float *d_y,
+                        int64_t rows, int64_t in, int64_t out)
+{
+    const int64_t filled = (rows + BF16_ROWS - 1) / BF16_ROWS * BF16_ROWS;
+    const struct shape shape = {
+        .m = in, .n = out, .k = filled, .kind = KIND_GRADIENT, .accumulate = true, .is_bf16 = true};
+    uint16_t *rounded = rounded_memory(lane, (size_t)(filled * (in + out)));
+    if (!rounded)
+        return false;
+    uint16_t *rounded_y = rounded + filled * in;
+    round_to_bf16(lane, rounded, x, rows * in, filled * in);
+    round_to_bf16(lane, rounded_y, d_y, rows * out, filled * out);
+    const void *const data[N_SLOTS] = {rounded, rounded_y, NULL, d_w};
+    return find_and_run(lane, &shape, NULL, data);
 }
 
 bool lane_gradient(struct lane *lane, float *d_w, const float *x, const float *d_y, int64_t rows,
@@ -364,19 +445,20 @@ bool lane_pack(struct lane *lane, const struct gemm_layout *layout, void *target
 /* Asks with a typical number of rows; the answer is the same for all. */
 static bool ask_layout(struct lane *lane, struct gemm_layout *layout)
 {
-    const struct shape shape = {.m = 64, .n = layout->n, .k = layout->k, .kind = KIND_PRODUCT};
+    const struct shape shape = {
+        .m = 64, .n = layout->n, .k = layout->k, .kind = KIND_PRODUCT, .is_bf16 = layout->is_bf16};
     struct matmul_desc desc;
     memset(&desc, 0, sizeof desc);
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t description = NULL;
     const char *implementation = "";
-    const bool is_known =
-        describe_operands(&desc, &shape) && desc_any(&desc.weights, shape.k, shape.n) &&
-        make_attributes(&attributes, &shape) &&
-        describe_matmul(&description, lane->engine, &desc, attributes) &&
-        dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, &implementation) ==
-            dnnl_success &&
-        desc_query(&layout->desc, description, dnnl_query_weights_md);
+    const bool is_known = describe_operands(&desc, &shape) &&
+                          desc_any(&desc.weights, operand_type(&shape), shape.k, shape.n) &&
+                          make_attributes(&attributes, &shape) &&
+                          describe_matmul(&description, lane->engine, &desc, attributes) &&
+                          dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0,
+                                                    &implementation) == dnnl_success &&
+                          desc_query(&layout->desc, description, dnnl_query_weights_md);
     layout->has_desc = is_known;
     /* Only the batch-reduced kernels sum a row's products in one order whatever the rows are. */
     layout->rows_are_free = is_known && strncmp(implementation, "brg", 3) == 0;
@@ -389,13 +471,14 @@ static bool ask_layout(struct lane *lane, struct gemm_layout *layout)
     return is_known;
 }
 
-struct gemm_layout *lane_choose_layout(struct lane *lane, int64_t k, int64_t n)
+struct gemm_layout *lane_choose_layout(struct lane *lane, int64_t k, int64_t n, bool is_bf16)
 {
     struct gemm_layout *layout = calloc(1, sizeof *layout);
     if (!layout)
         return NULL;
     layout->k = k;
     layout->n = n;
+    layout->is_bf16 = is_bf16;
     if (ask_layout(lane, layout))
         return layout;
     gemm_layout_close(layout);

@@ -15,6 +15,9 @@ struct lane;
 struct gemm_layout;
 struct gemm_end;
 
+/* Whether the processor multiplies matrices of bf16 faster than of f32: with AMX. */
+bool lane_has_amx(void);
+
 /* NULL when oneDNN or the memory fails. */
 struct lane *lane_open(int n_threads);
 void lane_close(struct lane *lane);
@@ -25,8 +28,8 @@ bool lane_rows_are_free(const struct gemm_layout *layout);
 /* The functions below return false when oneDNN fails, and lane_message() says at what. */
 const char *lane_message(const struct lane *lane);
 
-/* A new layout for matrices [k, n], or NULL. */
-struct gemm_layout *lane_choose_layout(struct lane *lane, int64_t k, int64_t n);
+/* A new layout for matrices [k, n], or NULL. In bf16 products round their rows, and sum in f32. */
+struct gemm_layout *lane_choose_layout(struct lane *lane, int64_t k, int64_t n, bool is_bf16);
 
 /* target, packed [k, n], from source [k, n], or [n, k] when transposed. */
 bool lane_pack(struct lane *lane, const struct gemm_layout *layout, void *target,
@@ -43,6 +46,10 @@ bool lane_gradient(struct lane *lane, float *d_w, const float *x, const float *d
 /* The same for any number of rows, without compiling; slower for many rows. */
 bool lane_gradient_any(struct lane *lane, float *d_w, const float *x, const float *d_y,
                        int64_t rows, int64_t in, int64_t out);
+
+/* The same from operands rounded to bf16; compiles each multiple of 32 rows apart. */
+bool lane_gradient_bf16(struct lane *lane, float *d_w, const float *x, const float *d_y,
+                        int64_t rows, int64_t in, int64_t out);
 
 /* Memory of the lane for rows that need filling up; NULL when there is none. */
 float *lane_scratch(struct lane *lane, size_t count);

@@ -23,9 +23,9 @@ static void form_free(struct form *form)
 }
 
 static bool form_init(struct backend *backend, struct form *form, int64_t count, int64_t k,
-                      int64_t n)
+                      int64_t n, bool is_exact)
 {
-    form->layout = gemm_layout_open(backend, k, n);
+    form->layout = gemm_layout_open(backend, k, n, is_exact);
     if (!form->layout)
         return false;
     form->data = aligned_alloc(ARENA_ALIGNMENT, (size_t)count * gemm_layout_bytes(form->layout));
@@ -59,8 +59,8 @@ static void cpu_weight_pack(struct backend *backend, struct weight *weight, int 
         weight->is_packed[transposed] = plain_is_better(w);
         if (weight->is_packed[transposed])
             continue;
-        if (!form->layout &&
-            !form_init(backend, form, count, transposed ? out : in, transposed ? in : out))
+        if (!form->layout && !form_init(backend, form, count, transposed ? out : in,
+                                        transposed ? in : out, forms & PACK_EXACT))
             return;
         gemm_pack(backend, form->layout, form->data, floats(w), transposed, count);
         weight->is_packed[transposed] = true;

@@ -51,27 +51,27 @@ static inline bool desc_copy(dnnl_memory_desc_t *desc, const dnnl_memory_desc_t 
 }
 
 /* A matrix with the given distances between rows and columns. */
-static inline bool desc_matrix(dnnl_memory_desc_t *desc, int64_t rows, int64_t columns,
-                               int64_t row_stride, int64_t column_stride)
+static inline bool desc_matrix(dnnl_memory_desc_t *desc, dnnl_data_type_t type, int64_t rows,
+                               int64_t columns, int64_t row_stride, int64_t column_stride)
 {
     const dnnl_dims_t dims = {rows, columns}, strides = {row_stride, column_stride};
 #if DNNL_VERSION_MAJOR >= 3
-    return dnnl_memory_desc_create_with_strides(desc, 2, dims, dnnl_f32, strides) == dnnl_success;
+    return dnnl_memory_desc_create_with_strides(desc, 2, dims, type, strides) == dnnl_success;
 #else
-    return dnnl_memory_desc_init_by_strides(desc, 2, dims, dnnl_f32, strides) == dnnl_success;
+    return dnnl_memory_desc_init_by_strides(desc, 2, dims, type, strides) == dnnl_success;
 #endif
 }
 
 /* A matrix that oneDNN may store as it likes. */
-static inline bool desc_any(dnnl_memory_desc_t *desc, int64_t rows, int64_t columns)
+static inline bool desc_any(dnnl_memory_desc_t *desc, dnnl_data_type_t type, int64_t rows,
+                            int64_t columns)
 {
     const dnnl_dims_t dims = {rows, columns};
 #if DNNL_VERSION_MAJOR >= 3
-    return dnnl_memory_desc_create_with_tag(desc, 2, dims, dnnl_f32, dnnl_format_tag_any) ==
+    return dnnl_memory_desc_create_with_tag(desc, 2, dims, type, dnnl_format_tag_any) ==
            dnnl_success;
 #else
-    return dnnl_memory_desc_init_by_tag(desc, 2, dims, dnnl_f32, dnnl_format_tag_any) ==
-           dnnl_success;
+    return dnnl_memory_desc_init_by_tag(desc, 2, dims, type, dnnl_format_tag_any) == dnnl_success;
 #endif
 }
 

@@ -55,6 +55,9 @@ struct checker {
     uint32_t n_drawn;
     bool is_bench;
     bool is_worst; /* fill() puts extreme values at the front */
+    bool is_bf16;  /* the backend rounds products' operands: reals are drawn so that it loses
+                      nothing, chains of products have wider bounds, and rows and threads may
+                      change the order of sums */
     int n_passed, n_failed, n_skipped;
 };
 

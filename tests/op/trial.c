@@ -60,6 +60,18 @@ static struct operand *add(struct checker *checker, struct trial *trial, struct 
     return &trial->operands[trial->n_operands++];
 }
 
+/* Without the bits that bf16 drops. */
+static double cut_to_bf16(double value)
+{
+    const float narrow = (float)value;
+    uint32_t bits;
+    memcpy(&bits, &narrow, sizeof bits);
+    bits &= 0xffff0000;
+    float cut;
+    memcpy(&cut, &bits, sizeof cut);
+    return cut;
+}
+
 double *add_reals(struct checker *checker, struct trial *trial, const char *name, enum use use,
                   double scale, int rank, int64_t d0, int64_t d1, int64_t d2)
 {
@@ -72,6 +84,8 @@ double *add_reals(struct checker *checker, struct trial *trial, const char *name
     static const double extreme[] = {60, -60, 20, 20, 20, -20, 0, 0, 1e-6, -1e-6, 8, 8};
     for (int64_t i = 0; checker->is_worst && scale != 0 && i < count && i < 12; i++)
         operand->values[i] = (float)(scale * extreme[i]);
+    for (int64_t i = 0; checker->is_bf16 && i < count; i++)
+        operand->values[i] = cut_to_bf16(operand->values[i]);
     return operand->values;
 }
 
@@ -359,7 +373,10 @@ static void compare_operand(struct checker *checker, const struct trial *trial, 
     const struct distance d = measure(got, wanted);
     const bool is_exact =
         operand->use == USE_IN || operand->use == USE_EXACT || operand->dtype == DTYPE_I32;
-    const bool is_passed = is_exact ? d.at < 0 : d.nmse <= 1e-11 && d.worst <= 2e-5;
+    /* An LSTM's products read what others of them gave. */
+    const bool is_chain = checker->is_bf16 && strncmp(trial->op, "lstm_", 5) == 0;
+    const double largest_nmse = is_chain ? 1e-4 : 1e-11, largest_worst = is_chain ? 0.1 : 2e-5;
+    const bool is_passed = is_exact ? d.at < 0 : d.nmse <= largest_nmse && d.worst <= largest_worst;
     if (is_passed)
         return;
     report(checker, trial->op, false, "%s %s[%lld] = %.9g, wanted %.9g; nmse %.2g, worst %.2g;%s",
@@ -385,7 +402,7 @@ static struct placed compare(struct checker *checker, int handle, const struct t
             continue;
         compare_operand(checker, trial, i, tensor, &wanted->tensors[i], who);
         const size_t size = (size_t)tensor_count(tensor) * dtype_size(tensor->dtype);
-        if (before && !trial->is_split && operand->use != USE_SCRATCH &&
+        if (before && !trial->is_split && !checker->is_bf16 && operand->use != USE_SCRATCH &&
             memcmp(tensor->data, before->tensors[i].data, size) != 0)
             report(checker, trial->op, false, "%s %s is not what fewer threads give;%s", who,
                    operand->name, shapes_of(trial));
