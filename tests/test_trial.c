@@ -121,8 +121,11 @@ static void add_point(struct experiment *all, int64_t n, int64_t step)
     }
 }
 
-static void step_mixture(struct experiment *all)
+static void step_mixture(struct experiment *all, int64_t step)
 {
+    const double left = 1 - (double)(step - 1) / (double)all->trial->n_steps;
+    const double rate = all->trial->is_steady ? 0.0008 * left : 0.001;
+    const double router_rate = all->trial->is_steady ? 1.6 * left : 0.1;
     for (int e = 0; e < all->n_experts; e++) {
         double filters = 0, biases = 0;
         for (int f = 0; f < all->n_filters; f++) {
@@ -132,12 +135,12 @@ static void step_mixture(struct experiment *all)
         }
         const double norm = sqrt(filters) + sqrt(biases);
         for (int f = 0; f < all->n_filters && norm > 0; f++) {
-            all->model.bias[e][f] -= 0.001 / norm * all->gradient.bias[e][f];
+            all->model.bias[e][f] -= rate / norm * all->gradient.bias[e][f];
             for (int d = 0; d < D; d++)
-                all->model.filter[e][f][d] -= 0.001 / norm * all->gradient.filter[e][f][d];
+                all->model.filter[e][f][d] -= rate / norm * all->gradient.filter[e][f][d];
         }
         for (int d = 0; d < D; d++)
-            all->model.router[e][d] -= 0.1 * all->gradient.router[e][d];
+            all->model.router[e][d] -= router_rate * all->gradient.router[e][d];
     }
 }
 
@@ -174,7 +177,7 @@ static void run_plain(struct experiment *all)
         for (int64_t n = 0; n < all->trial->n_points; n++)
             add_point(all, n, step);
         if (all->trial->is_mixture)
-            step_mixture(all);
+            step_mixture(all, step);
         else
             step_single(all, step);
     }
@@ -207,14 +210,31 @@ static void compare(const struct trial *trial)
 static void test_mixtures(void **state)
 {
     (void)state;
-    for (int i = 0; i < 4; i++)
-        compare(&(struct trial){.setting = i,
+    for (int i = 0; i < 8; i++)
+        compare(&(struct trial){.setting = i % 4,
                                 .is_mixture = true,
                                 .is_cubic = i % 2,
-                                .has_softmax_factor = i / 2,
+                                .has_softmax_factor = i / 2 % 2,
+                                .is_steady = i / 4,
                                 .n_points = 64,
                                 .n_steps = 30,
                                 .seed = (uint64_t)i + 5});
+}
+
+/* Linear experts come to rest; the authors' recipe goes on nevertheless. */
+static void test_rest(void **state)
+{
+    (void)state;
+    struct trial trial = {
+        .setting = 2, .is_mixture = true, .n_points = 500, .n_steps = 400, .seed = 1};
+    struct trial_result result;
+    for (int is_steady = 0; is_steady < 2; is_steady++) {
+        trial.is_steady = is_steady;
+        if (trial_run(&trial, &result) < 0)
+            fail_msg("%s", status_message());
+        assert_true(is_steady ? result.n_steps > 50 && result.n_steps < 400
+                              : result.n_steps == 400);
+    }
 }
 
 static void test_single_models(void **state)
@@ -229,6 +249,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mixtures),
+        cmocka_unit_test(test_rest),
         cmocka_unit_test(test_single_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,10 +10,24 @@
 
 enum { N_EXPERTS = 8, EXPERT_FILTERS = 16, SINGLE_FILTERS = 128, N_LABELS = 2, STREAM_GATE = 200 };
 
-/* The authors' settings. */
-static const double expert_rate = 0.001, gate_rate = 0.1, expert_shrink = 0.001;
+enum { REST_STEPS = 50 };
+
+/* How mixtures learn. */
+struct recipe {
+    double expert_rate, gate_rate;
+    bool falls;   /* both rates, linearly to 0 */
+    bool may_end; /* before the last step, when the loss rests */
+};
+
+static const struct recipe authors = {.expert_rate = 0.001, .gate_rate = 0.1};
+static const struct recipe steady = {
+    .expert_rate = 0.0008, .gate_rate = 1.6, .falls = true, .may_end = true};
+
+/* The authors' settings, which both share. */
+static const double expert_shrink = 0.001;
 static const double single_rate_linear = 0.003, single_rate_cubic = 0.01, single_decay = 5e-4;
 static const double loss_floor = 0.314; /* of mixtures */
+static const double least_gain = 0.003; /* of the lowest loss in REST_STEPS, or it rests */
 
 /* Points where the backend can read them. */
 struct inputs {
@@ -31,6 +45,8 @@ struct lab {
     struct pass pass;
     struct patches patches[2]; /* training, test */
     struct inputs inputs[2];
+    double lowest[REST_STEPS]; /* loss up to step s, at s % REST_STEPS */
+    bool is_last;              /* no step follows */
 };
 
 /* What a forward pass leaves for backward. */
@@ -232,6 +248,11 @@ static double run_part(struct lab *lab, int part, struct record *record, float *
 
 /* -- updates -- */
 
+static const struct recipe *recipe_of(const struct trial *trial)
+{
+    return trial->is_steady ? &steady : &authors;
+}
+
 /* Adds to norms [E, 1] the norm of each expert's part of the gradient. */
 static void add_norms(struct lab *lab, float *norms, const struct param *param)
 {
@@ -250,7 +271,7 @@ static void add_norms(struct lab *lab, float *norms, const struct param *param)
 }
 
 /* value -= rate * grad / the sum of the expert's norms, for the filters and their biases. */
-static void step_normalized(struct lab *lab)
+static void step_normalized(struct lab *lab, double rate)
 {
     struct param *const filters[] = {lab->experts.up, lab->experts.up_bias};
     float norms[N_EXPERTS] = {0};
@@ -260,7 +281,7 @@ static void step_normalized(struct lab *lab)
         for (int i = 0; i < 2 && norms[e] > 0; i++) { /* 0: an expert without points */
             const struct tensor grad = tensor_slice(&filters[i]->grad, e, 1);
             const struct tensor value = tensor_slice(&filters[i]->weight.value, e, 1);
-            lab->backend.ops->add(&lab->backend, &value, &grad, -expert_rate / norms[e]);
+            lab->backend.ops->add(&lab->backend, &value, &grad, -rate / norms[e]);
         }
     }
 }
@@ -281,10 +302,14 @@ static void step_adam(struct lab *lab, struct param *param, int64_t step)
 
 static void update(struct lab *lab, int64_t step)
 {
-    if (lab->trial->is_mixture) {
-        step_normalized(lab);
+    const struct trial *trial = lab->trial;
+    if (trial->is_mixture) {
+        const struct recipe *recipe = recipe_of(trial);
+        const double left = 1 - (double)(step - 1) / (double)trial->n_steps;
+        const double share = recipe->falls ? left : 1;
+        step_normalized(lab, recipe->expert_rate * share);
         lab->backend.ops->add(&lab->backend, &lab->gate.weight->weight.value,
-                              &lab->gate.weight->grad, -gate_rate);
+                              &lab->gate.weight->grad, -recipe->gate_rate * share);
     } else {
         step_adam(lab, lab->experts.up, step);
         step_adam(lab, lab->experts.up_bias, step);
@@ -303,10 +328,16 @@ static double entropy_of(struct lab *lab, const struct record *record)
     return patches_entropy(experts, lab->patches[0].cluster, count, N_EXPERTS);
 }
 
-/* Whether the last step was taken: all, or the loss of a mixture is as low as it can be. */
-static bool is_last(const struct trial *trial, const struct trial_result *result)
+/* Whether a step was the last: of all, or the loss of a mixture is as low as it can be, or rests. */
+static bool ends_with(struct lab *lab, int64_t step, double loss)
 {
-    return result->n_steps == trial->n_steps || (trial->is_mixture && result->loss <= loss_floor);
+    const double before = step > 1 ? lab->lowest[(step - 1) % REST_STEPS] : INFINITY;
+    const double lowest = fmin(loss, before), earlier = lab->lowest[step % REST_STEPS];
+    lab->lowest[step % REST_STEPS] = lowest;
+    if (step == lab->trial->n_steps || !lab->trial->is_mixture)
+        return step == lab->trial->n_steps;
+    return loss <= loss_floor ||
+           (recipe_of(lab->trial)->may_end && step > REST_STEPS && earlier - lowest < least_gain);
 }
 
 /* Step number `step` (1 the first): result is what the model was before it. */
@@ -317,7 +348,8 @@ static enum status train_step(struct lab *lab, int64_t step, struct trial_result
     lab->pass.step = (uint32_t)step;
     result->n_steps = step;
     result->loss = run_part(lab, 0, &record, &d_logits, &result->train_accuracy);
-    if (is_last(lab->trial, result) && lab->trial->is_mixture)
+    lab->is_last = ends_with(lab, step, result->loss);
+    if (lab->is_last && lab->trial->is_mixture)
         result->entropy = entropy_of(lab, &record);
     const struct tensor d = tensor_like(&lab->arena, &record.logits);
     lab->backend.ops->upload(&lab->backend, &d, d_logits,
@@ -334,8 +366,7 @@ static enum status train_step(struct lab *lab, int64_t step, struct trial_result
 static enum status train_and_test(struct lab *lab, struct trial_result *result)
 {
     const size_t mark = arena_mark(&lab->arena);
-    result->loss = INFINITY;
-    while (!is_last(lab->trial, result)) {
+    while (!lab->is_last) {
         const enum status status = train_step(lab, result->n_steps + 1, result);
         if (status < 0)
             return status;
