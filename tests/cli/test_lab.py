@@ -30,6 +30,9 @@ def threads_do_not_matter(bench):
     expect(len(json.loads(one.out)) == 16, "four models in four settings wanted")
     other = bench.run(*SMALL, "--seed", "9", "--json")
     expect(other.out != one.out, "another seed must give other results")
+    authors = bench.run(*SMALL, "--recipe", "authors", "--json")
+    expect(authors.code == 0 and authors.out != one.out, "so must another recipe")
+    expect_error(bench.run(*SMALL, "--recipe", "none"), 2, "steady")
 
 
 def steps_of_a_trained_model(bench):
