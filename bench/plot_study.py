@@ -72,7 +72,7 @@ def draw_experts(options, studies):
 
 
 def draw_steps(options, results):
-    """How often a step of the input changes a token's experts, and how far the output then jumps."""
+    """How often a step of the input changes a token's experts, and how far the output jumps."""
     figure, axes = pyplot.subplots(1, 2, figsize=(8.4, 3.2))
     for name in (name for name in GATES if name in results):
         seeds = results[name].values()

@@ -1,4 +1,5 @@
-/* Products of f32 matrices, computed in f32 or from operands rounded to bf16.
+/* Products of f32 matrices, computed in f32 or from operands rounded to bf16, on the lanes that
+ * speak to oneDNN.
  *
  * oneDNN compiles code for each shape it meets. To keep the number of shapes small, whatever the
  * batches look like, a product over many rows is cut into blocks from a short list of row counts.

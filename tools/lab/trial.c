@@ -328,7 +328,7 @@ static double entropy_of(struct lab *lab, const struct record *record)
     return patches_entropy(experts, lab->patches[0].cluster, count, N_EXPERTS);
 }
 
-/* Whether a step was the last: of all, or the loss of a mixture is as low as it can be, or rests. */
+/* Whether a step is the last: of all, or the loss of a mixture is as low as it can be, or rests. */
 static bool ends_with(struct lab *lab, int64_t step, double loss)
 {
     const double before = step > 1 ? lab->lowest[(step - 1) % REST_STEPS] : INFINITY;
