@@ -18,7 +18,6 @@ matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "mixt", "fon
 from matplotlib import pyplot  # noqa: E402  after the choice of what draws
 
 GATES = ("top 1", "top 4", "noise 0", "switch", "balanced", "softmax", "4 x 8")
-SIZES = (0.003, 0.01, 0.03, 0.1, 0.3)
 
 
 def values(rows, key):
@@ -58,8 +57,9 @@ def draw_members(options, name, results, last):
 
 
 def draw_experts(options, studies):
-    figure, axes = pyplot.subplots(1, len(studies), figsize=(3.4 * len(studies), 2.6))
-    for place, (title, results) in zip(axes if len(studies) > 1 else [axes], studies):
+    figure, axes = pyplot.subplots(1, len(studies), figsize=(3.4 * len(studies), 2.6),
+                                   squeeze=False)
+    for place, (title, results) in zip(axes[0], studies):
         numbers = [values(rows, "test") for rows in results.values()]
         place.errorbar(range(len(results)), [mean for mean, _ in numbers],
                        yerr=[spread for _, spread in numbers], fmt="o-", markersize=4, capsize=2)
@@ -75,13 +75,13 @@ def draw_steps(options, results):
     """How often a step of the input changes a token's experts, and how far the output jumps."""
     figure, axes = pyplot.subplots(1, 2, figsize=(8.4, 3.2))
     for name in (name for name in GATES if name in results):
-        seeds = results[name].values()
-        changed = [statistics.mean(row["steps"][i]["changed_percent"] for row in seeds)
-                   for i in range(len(SIZES))]
-        axes[0].plot(SIZES, changed, "o-", markersize=3, label=name)
-        jumps = [[row["steps"][i]["jump_changed"] for row in seeds
-                  if row["steps"][i].get("jump_changed") is not None] for i in range(len(SIZES))]
-        kept = [(size, statistics.mean(jump)) for size, jump in zip(SIZES, jumps) if jump]
+        by_size = list(zip(*(row["steps"] for row in results[name].values())))
+        sizes = [steps[0]["size"] for steps in by_size]
+        changed = [statistics.mean(step["changed_percent"] for step in steps) for steps in by_size]
+        axes[0].plot(sizes, changed, "o-", markersize=3, label=name)
+        jumps = [[step["jump_changed"] for step in steps if step.get("jump_changed") is not None]
+                 for steps in by_size]
+        kept = [(size, statistics.mean(jump)) for size, jump in zip(sizes, jumps) if jump]
         if kept:
             axes[1].plot(*zip(*kept), "o-", markersize=3, label=name)
         else:
@@ -116,8 +116,7 @@ def main():
     parser.add_argument("--plots", required=True)
     options = parser.parse_args()
     titles = {"experts-lm": "language models", "experts-mt": "translation"}
-    experts = [(title, read(options, study)) for study, title in titles.items()
-               if read(options, study)]
+    experts = [(titles[study], results) for study in titles if (results := read(options, study))]
     if experts:
         draw_experts(options, experts)
     gates, balance = read(options, "gates"), read(options, "balance")

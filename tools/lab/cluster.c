@@ -36,9 +36,9 @@ static const struct option table[] = {
      "what an expert's output is multiplied by: its score, as in the authors' code, or its share "
      "of the softmax, as in the paper (default: score)"},
     {"recipe", 0, NULL, "NAME", OPTION_STRING, AT(recipe), 0, 0, "steady|authors",
-     "how mixtures learn: at the authors' rates, with which some runs find no expert for a "
-     "cluster, or steadily: the gate 16 times as fast, rates falling to 0, and an end when the "
-     "loss rests (default: steady)"},
+     "how mixtures learn: at the authors' rates, with which some runs split the clusters badly, "
+     "or steadily: the gate 16 times as fast, rates falling to 0, and an end when the loss rests "
+     "(default: steady)"},
     {"seed", 0, NULL, "N", OPTION_INT, AT(seed), 0, INFINITY, NULL,
      "of the first run; the others count on (default: 1)"},
     {"threads", 0, NULL, "N", OPTION_INT, AT(threads), 0, PARALLEL_MAX_THREADS, NULL,
