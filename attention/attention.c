@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "layer/phase.h"
+
 void attention_init(struct attention *attention, struct param_list *params, const char *prefix,
                     int64_t dim, int64_t attention_dim, enum attention_kind kind)
 {
@@ -35,7 +37,9 @@ void attention_start(const struct attention *attention, const struct pass *pass,
     source->lengths = *lengths;
     source->keys =
         pass_3d(pass, memory->dim[0], memory->dim[1], tensor_count(&attention->v->weight.value));
+    phase_enter(pass->backend, PHASE_ATTENTION);
     linear_forward(&attention->memory, pass, &source->keys, memory, activation_of(attention));
+    phase_leave(pass->backend);
 }
 
 void attention_record_start(const struct attention *attention, const struct pass *pass,
@@ -58,6 +62,7 @@ static void forward(const struct attention *attention, const struct pass *pass,
     struct backend *backend = pass->backend;
     const struct backend_ops *ops = backend->ops;
     const struct tensor *v = &attention->v->weight.value;
+    phase_enter(backend, PHASE_ATTENTION);
     linear_forward(&attention->query, pass, &record->query, &record->x, activation_of(attention));
     if (attention->kind == ATTENTION_FACTORED) {
         ops->scale_columns(backend, &record->scaled, &record->query, v);
@@ -69,6 +74,7 @@ static void forward(const struct attention *attention, const struct pass *pass,
     }
     ops->attention_softmax(backend, &record->weights, &source->lengths);
     ops->batch_matmul(backend, context, &record->weights, false, &source->memory, false, false);
+    phase_leave(backend);
 }
 
 void attention_forward(const struct attention *attention, const struct pass *pass,
@@ -124,6 +130,7 @@ static void backward(const struct attention *attention, const struct pass *pass,
     const struct backend_ops *ops = backend->ops;
     const struct tensor *v = &attention->v->weight.value, *d_v = &attention->v->grad;
     const struct tensor *d_scores = &gradient->scores, *d_query = &gradient->query;
+    phase_enter(backend, PHASE_ATTENTION_BACKWARD);
     ops->batch_matmul(backend, d_scores, d_context, false, &source->memory, true, false);
     ops->attention_softmax_backward(backend, d_scores, &record->weights, &source->lengths);
     if (attention->kind == ATTENTION_FACTORED) {
@@ -136,6 +143,7 @@ static void backward(const struct attention *attention, const struct pass *pass,
     }
     ops->linear(backend, d_x, d_query, &attention->query.weight->weight, true, NULL,
                 ACTIVATION_NONE, true);
+    phase_leave(backend);
 }
 
 void attention_backward_at(const struct attention *attention, const struct pass *pass,
@@ -160,6 +168,7 @@ void attention_gradients(const struct attention *attention, const struct pass *p
 {
     struct backend *backend = pass->backend;
     const struct backend_ops *ops = backend->ops;
+    phase_enter(backend, PHASE_ATTENTION_BACKWARD);
     ops->batch_matmul(backend, d_memory, &record->weights, true, d_context, false, true);
     if (attention->kind == ATTENTION_FACTORED) {
         ops->batch_matmul(backend, &gradient->keys, &gradient->scores, true, &record->scaled, false,
@@ -169,6 +178,7 @@ void attention_gradients(const struct attention *attention, const struct pass *p
     }
     linear_backward(&attention->query, pass, NULL, &record->x, &gradient->query, true);
     linear_backward(&attention->memory, pass, d_memory, &source->memory, &gradient->keys, true);
+    phase_leave(backend);
 }
 
 void attention_backward(const struct attention *attention, const struct pass *pass,

@@ -25,14 +25,16 @@
 #include "base/random.h"
 
 struct backend_ops;
+struct profile;
 
 struct backend {
     const struct backend_ops *ops;
-    enum dtype real;   /* DTYPE_F32 or DTYPE_F64 */
-    int n_threads;     /* >= 1 */
-    void *context;     /* the implementation's own */
-    enum status error; /* sticky; STATUS_OK while all went well */
-    char message[256]; /* of the first error */
+    enum dtype real;         /* DTYPE_F32 or DTYPE_F64 */
+    int n_threads;           /* >= 1 */
+    void *context;           /* the implementation's own */
+    enum status error;       /* sticky; STATUS_OK while all went well */
+    char message[256];       /* of the first error */
+    struct profile *profile; /* borrowed: what layers note their times in; NULL: nothing is timed */
 };
 
 /* Opens "ref", "ref64", "cpu", "cpu_bf16" (cpu, with the operands of products rounded to bf16 and

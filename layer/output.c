@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "layer/phase.h"
+
 void output_init(struct output *output, struct param_list *params, const char *prefix,
                  int64_t vocabulary, int64_t dim, struct param *tied)
 {
@@ -44,17 +46,21 @@ void output_loss(const struct output *output, const struct pass *pass, const str
         const struct tensor loss_part = tensor_slice(loss, first, count);
         const struct tensor nll_part = tensor_slice(nll, first, count);
         const struct tensor target_part = tensor_slice(targets, first, count);
+        phase_enter(pass->backend, PHASE_OUTPUT);
         output_logits(output, pass, &logits, &x_part);
         ops->cross_entropy(pass->backend, &loss_part, &nll_part, &logits, &target_part, smoothing,
                            d_x ? scale : 0);
+        phase_leave(pass->backend);
         if (!d_x)
             continue;
         /* logits = x W^T, so W's gradient is d_logits^T x, and d_x = d_logits W. */
         const struct tensor d_x_part = tensor_slice(d_x, first, count);
+        phase_enter(pass->backend, PHASE_OUTPUT_BACKWARD);
         ops->linear(pass->backend, &d_x_part, &logits, &output->weight->weight, false, NULL,
                     ACTIVATION_NONE, false);
         ops->linear_gradient(pass->backend, &output->weight->grad, NULL, &logits, &x_part);
         ops->column_sums(pass->backend, &output->bias->grad, &logits);
+        phase_leave(pass->backend);
     }
     arena_release(pass->arena, mark);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "layer/phase.h"
 
 enum { NAME_BYTES = 128 };
 
@@ -191,6 +192,7 @@ void param_list_start(struct param_list *list, uint64_t seed)
 
 void param_list_pack(struct param_list *list)
 {
+    phase_enter(list->backend, PHASE_PACK);
     for (int64_t i = 0; i < list->count; i++) {
         struct param *param = list->items[i];
         const int forms =
@@ -198,6 +200,7 @@ void param_list_pack(struct param_list *list)
         if (param->forms)
             list->backend->ops->weight_pack(list->backend, &param->weight, forms);
     }
+    phase_leave(list->backend);
 }
 
 void param_list_average(struct param_list *list, double share)
@@ -227,8 +230,10 @@ void param_list_swap_average(struct param_list *list)
 
 void param_list_zero_gradients(struct param_list *list)
 {
+    phase_enter(list->backend, PHASE_ZERO);
     for (int64_t i = 0; i < list->count; i++)
         list->backend->ops->fill(list->backend, &list->items[i]->grad, 0);
+    phase_leave(list->backend);
 }
 
 int64_t param_list_size(const struct param_list *list)

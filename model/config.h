@@ -164,6 +164,7 @@ struct config_train {
     int64_t threads; /* 0 = all cores */
     enum config_device device;
     enum config_compute compute; /* what operands of products are rounded to */
+    bool profile;                /* times each phase of the updates */
 };
 
 struct config_valid {

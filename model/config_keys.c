@@ -98,6 +98,7 @@ const struct config_key config_keys[] = {
     {"train.threads", INT(train.threads), "0", 0, 4096, MACHINE, NULL, "threads; 0: all cores"},
     {"train.device", WORD(train.device), "auto", 0, 0, MACHINE, devices, "where to compute"},
     {"train.compute", WORD(train.compute), "f32", 0, 0, MACHINE, computes, "what cpu rounds the operands of products to, sums and weights stay f32; auto: bf16 where the processor has AMX, else f32"},
+    {"train.profile", BOOL(train.profile), "false", 0, 0, MACHINE, NULL, "tell where the time of the updates goes, phase by phase: a table at the end, and in metrics.jsonl"},
 
     {"valid.every", INT(valid.every), "500", 1, 1e9, 0, NULL, "steps between validations"},
     {"valid.beam", INT(valid.beam), "4", 1, 64, 0, NULL, "beam width"},

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "layer/phase.h"
 #include "model/lm.h"
 
 /* A position's name for random numbers: over any max_len, and unique while an update has fewer than
@@ -263,11 +264,16 @@ static void lm_loss(struct model *model, const struct pass *pass, struct model_r
                     const struct model_batch *batch, double smoothing, double scale,
                     double balance_scale)
 {
+    phase_enter(pass->backend, PHASE_ENCODER);
     const struct tensor readout =
         lm_forward(&model->encoder, pass, &record->encoder, &batch->target, balance_scale);
+    phase_leave(pass->backend);
     const struct tensor d_readout = loss_of(model, pass, record, batch, &readout, smoothing, scale);
-    if (pass->is_training)
-        lm_backward(&model->encoder, pass, &record->encoder, &batch->target, &d_readout);
+    if (!pass->is_training)
+        return;
+    phase_enter(pass->backend, PHASE_ENCODER_BACKWARD);
+    lm_backward(&model->encoder, pass, &record->encoder, &batch->target, &d_readout);
+    phase_leave(pass->backend);
 }
 
 void model_loss(struct model *model, const struct pass *pass, struct model_record *record,
@@ -278,16 +284,25 @@ void model_loss(struct model *model, const struct pass *pass, struct model_recor
         lm_loss(model, pass, record, batch, smoothing, scale, balance_scale);
         return;
     }
+    struct backend *backend = pass->backend;
+    phase_enter(backend, PHASE_ENCODER);
     const struct tensor memory =
         encoder_forward(&model->encoder, pass, &record->encoder, &batch->source, balance_scale);
+    phase_leave(backend);
+    phase_enter(backend, PHASE_DECODER);
     const struct tensor readout =
         decoder_forward(&model->decoder, pass, &record->decoder, &batch->target, &memory,
                         &batch->source.lengths, balance_scale);
+    phase_leave(backend);
     const struct tensor d_readout = loss_of(model, pass, record, batch, &readout, smoothing, scale);
     if (!pass->is_training)
         return;
     const struct tensor d_memory = tensor_like(pass->arena, &memory);
+    phase_enter(backend, PHASE_DECODER_BACKWARD);
     decoder_backward(&model->decoder, pass, &record->decoder, &batch->target, &d_readout,
                      &d_memory);
+    phase_leave(backend);
+    phase_enter(backend, PHASE_ENCODER_BACKWARD);
     encoder_backward(&model->encoder, pass, &record->encoder, &batch->source, &d_memory);
+    phase_leave(backend);
 }

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "layer/phase.h"
+
 enum { STREAM_GATE, STREAM_DROPOUT, STREAM_GATE2 };
 
 void moe_init(struct moe *moe, struct param_list *params, const char *name, int64_t dim,
@@ -44,7 +46,9 @@ static void choose(const struct moe *moe, const struct pass *pass, struct moe_re
     struct moe_level *level = &record->level[l];
     const struct gating *gating = &level->gate.gating;
     const struct tensor *groups = gate->n_groups > 1 ? &record->level[l - 1].offsets : NULL;
+    phase_enter(pass->backend, PHASE_GATE);
     gate_forward(gate, pass, &level->gate, x, names, groups, balance_scale);
+    phase_leave(pass->backend);
     const int64_t n_choices = tensor_count(&gating->experts);
     level->rows = tensor_1d(pass->arena, DTYPE_I32, n_choices);
     level->place = tensor_like(pass->arena, &gating->experts);
@@ -183,9 +187,14 @@ static void mix_tokens(const struct moe *moe, const struct pass *pass, struct mo
     choose(moe, pass, record, 0, x, origin->names, balance_scale);
     if (has_groups)
         choose_in_groups(moe, pass, record, origin->names, balance_scale);
-    if (pass->is_training)
+    if (pass->is_training) {
+        phase_enter(backend, PHASE_GATE);
         balance(moe, pass, record, balance_scale);
+        phase_leave(backend);
+    }
+    phase_enter(backend, PHASE_EXPERTS);
     run_experts(moe, pass, record, origin);
+    phase_leave(backend);
     if (has_groups)
         combine(pass, &level[0].outputs, &level[1]);
     record->mixture = pass_2d(pass, x->dim[0], x->dim[1]);
@@ -204,10 +213,12 @@ void moe_forward(const struct moe *moe, const struct pass *pass, struct moe_reco
     struct origin origin = {.names = tensor_or_null(&sequence->names),
                             .n_sentences = x->rank == 3 ? x->dim[1] : x->dim[0]};
     *record = (struct moe_record){0};
+    phase_enter(backend, PHASE_DISPATCH);
     if (sequence->rows.rank == 0) {
         const struct tensor flat = tensor_as_2d(y, tensor_rows(y), dim);
         record->x = tensor_as_2d(x, tensor_rows(x), dim);
         mix_tokens(moe, pass, record, &flat, &record->x, &origin, balance_scale);
+        phase_leave(backend);
         return;
     }
     origin.names = tensor_or_null(&sequence->row_names);
@@ -217,6 +228,7 @@ void moe_forward(const struct moe *moe, const struct pass *pass, struct moe_reco
     const struct tensor real = tensor_like(pass->arena, &record->x);
     mix_tokens(moe, pass, record, &real, &record->x, &origin, balance_scale);
     backend->ops->scatter_rows(backend, y, &real, &sequence->rows);
+    phase_leave(backend);
 }
 
 void moe_start(const struct moe *moe, const struct pass *pass, struct recurrent_state *state,
@@ -320,17 +332,23 @@ static void mix_tokens_backward(const struct moe *moe, const struct pass *pass,
     d[0] = combine_backward(pass, &level[0], &d_mixture);
     if (last > 0)
         d[1] = combine_backward(pass, &level[1], &d[0].outputs);
+    phase_enter(backend, PHASE_GATE_BACKWARD);
     importance_backward(pass, record, last, d);
     load_backward(pass, record, last, d_load);
+    phase_leave(backend);
     struct tensor d_inputs = tensor_like(pass->arena, &level[last].inputs);
+    phase_enter(backend, PHASE_EXPERTS_BACKWARD);
     if (moe_is_recurrent(moe))
         recurrent_backward(&moe->recurrent, pass, &d_inputs, &record->recurrent, &d[last].outputs);
     else
         experts_backward(&moe->experts, pass, &d_inputs, &record->experts, &d[last].outputs);
+    phase_leave(backend);
     for (int64_t l = last; l >= 0; l--) {
         const struct tensor d_tokens = l > 0 ? tensor_like(pass->arena, &level[0].inputs) : *d_x;
         gather_backward(pass, &d_tokens, &level[l], &d_inputs);
+        phase_enter(backend, PHASE_GATE_BACKWARD);
         gate_backward(&moe->gate[l], pass, &d_tokens, &d[l].weights, &d_load[l], &level[l].gate);
+        phase_leave(backend);
         d_inputs = d_tokens;
     }
     ops->add(backend, d_x, d_y, 1);
@@ -342,6 +360,7 @@ void moe_backward(const struct moe *moe, const struct pass *pass, const struct m
     struct backend *backend = pass->backend;
     const size_t mark = arena_mark(pass->arena);
     const struct tensor d_x = tensor_like(pass->arena, &record->x);
+    phase_enter(backend, PHASE_DISPATCH_BACKWARD);
     if (sequence->rows.rank == 0) {
         mix_tokens_backward(moe, pass, &d_x, record, d, tensor_or_null(&sequence->names));
         backend->ops->copy(backend, d, &d_x);
@@ -351,6 +370,7 @@ void moe_backward(const struct moe *moe, const struct pass *pass, const struct m
         mix_tokens_backward(moe, pass, &d_x, record, &d_y, tensor_or_null(&sequence->row_names));
         backend->ops->scatter_rows(backend, d, &d_x, &sequence->rows);
     }
+    phase_leave(backend);
     arena_release(pass->arena, mark);
 }
 

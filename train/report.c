@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "layer/phase.h"
 
 static const size_t max_metrics_bytes = (size_t)1 << 30;
 
@@ -221,6 +222,45 @@ void report_validation(struct report *report, const struct report_valid *valid)
     report_note(report, "valid step %lld  ppl %.3f%s%s  (%.1f s)", (long long)valid->step,
                 exp(valid->nll), bleu, valid->is_best ? "  best so far" : "", valid->seconds);
     write_metrics(report, object);
+}
+
+static bool is_apart(int phase)
+{
+    return phase == PHASE_VALIDATION || phase == PHASE_SAVE;
+}
+
+/* All phases of the updates together. */
+static double update_seconds(const double *seconds)
+{
+    double sum = 0;
+    for (int phase = 0; phase < PHASE_COUNT; phase++)
+        sum += is_apart(phase) ? 0 : seconds[phase];
+    return sum;
+}
+
+void report_profile(struct report *report, int64_t step, int64_t n_steps, const double *seconds)
+{
+    json_t *phases = json_object();
+    for (int phase = 0; phase < PHASE_COUNT; phase++)
+        json_object_set_new(phases, phase_name(phase), json_real(seconds[phase]));
+    write_metrics(report, json_pack("{s:s, s:I, s:I, s:f, s:o}", "type", "profile", "step",
+                                    (json_int_t)step, "steps", (json_int_t)n_steps, "seconds",
+                                    update_seconds(seconds), "phases", phases));
+}
+
+void report_profile_table(struct report *report, int64_t n_steps, const double *seconds)
+{
+    const double sum = update_seconds(seconds), steps = (double)n_steps;
+    report_note(report, "profile: %lld updates of %.2f ms, of which", (long long)n_steps,
+                1e3 * sum / steps);
+    for (int i = 1; i <= PHASE_COUNT; i++) {
+        const int phase = i % PHASE_COUNT; /* "other" last */
+        if (!is_apart(phase) && seconds[phase] > 0)
+            report_note(report, "  %-20s %10.2f ms %6.1f %%", phase_name(phase),
+                        1e3 * seconds[phase] / steps, 100 * seconds[phase] / sum);
+    }
+    report_note(report, "  and apart: validation %.1f s, saving %.1f s", seconds[PHASE_VALIDATION],
+                seconds[PHASE_SAVE]);
 }
 
 enum status report_check(const struct report *report)

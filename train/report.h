@@ -1,8 +1,9 @@
 /* What a run tells: a live line or plain lines on stderr, train.log, metrics.jsonl.
  *
  * metrics.jsonl holds one JSON object a line: {"type": "train", "step": ...} every log.every steps
- * and {"type": "valid", ...} for each validation. A continued run first takes out what lies after
- * the step it continues from, so every step stands there once. */
+ * (with train.profile also {"type": "profile", ...}) and {"type": "valid", ...} for each
+ * validation. A continued run first takes out what lies after the step it continues from, so every
+ * step stands there once. */
 #ifndef MIXT_TRAIN_REPORT_H
 #define MIXT_TRAIN_REPORT_H
 
@@ -56,6 +57,13 @@ void report_window(struct report *report, const struct report_train *window,
                    const struct expert_stats *experts);
 
 void report_validation(struct report *report, const struct report_valid *valid);
+
+/* Seconds of each phase (layer/phase.h) in n_steps updates: a line of metrics.jsonl. */
+void report_profile(struct report *report, int64_t step, int64_t n_steps, const double *seconds);
+
+/* The same for people, as a table: milliseconds of an update, and shares of it. Validating and
+ * saving stand apart. */
+void report_profile_table(struct report *report, int64_t n_steps, const double *seconds);
 
 /* STATUS_IO when something could not be written since the opening. */
 enum status report_check(const struct report *report) STATUS_CHECKED;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "layer/phase.h"
 #include "train/checkpoint.h"
 #include "train/losses.h"
 #include "train/optimizer.h"
@@ -36,6 +37,10 @@ struct trainer {
     int64_t window_tokens; /* source + target */
     double window_start;   /* seconds */
     int64_t window_first;  /* step before the window */
+
+    struct profile profile; /* of the updates since the last report, with train.profile */
+    double profiled[PROFILE_MAX_PHASES]; /* seconds, of all updates */
+    int64_t profiled_steps;
 };
 
 /* The backend of the device and the compute type. */
@@ -215,17 +220,21 @@ static enum status add_batch(struct trainer *trainer, const struct pass *pass, i
                              int64_t first_sentence, double scale, double balance_scale)
 {
     const size_t mark = arena_mark(pass->arena);
+    phase_enter(pass->backend, PHASE_BATCH);
     enum status status =
         epoch_plan_batch(&trainer->plan, &trainer->corpus, index, first_sentence, &trainer->batch);
     if (status >= 0)
         status = model_batch_upload(&trainer->uploaded, pass, &trainer->batch);
+    phase_leave(pass->backend);
     if (status < 0)
         return status;
     model_loss(&trainer->model, pass, &trainer->record, &trainer->uploaded,
                trainer->config->train.label_smoothing, scale, balance_scale);
+    phase_enter(pass->backend, PHASE_REPORT);
     status = losses_add(&trainer->window, pass, &trainer->record);
     if (status >= 0)
         expert_stats_add(&trainer->experts, &trainer->model, &trainer->record, pass);
+    phase_leave(pass->backend);
     trainer->window_tokens += trainer->batch.n_source_tokens + trainer->batch.n_target_tokens;
     arena_release(pass->arena, mark);
     return status;
@@ -253,8 +262,10 @@ static enum status update(struct trainer *trainer)
     if (status < 0)
         return status;
     double norm;
+    phase_enter(pass.backend, PHASE_OPTIMIZER);
     status = optimizer_step(&trainer->model.params, &trainer->activations, train, place->step + 1,
                             &norm);
+    phase_leave(pass.backend);
     if (status < 0)
         return status;
     trainer->window_norm += norm;
@@ -264,7 +275,10 @@ static enum status update(struct trainer *trainer)
         return STATUS_OK;
     place->batch = 0;
     place->epoch++;
-    return start_epoch(trainer);
+    phase_enter(pass.backend, PHASE_BATCH);
+    status = start_epoch(trainer);
+    phase_leave(pass.backend);
+    return status;
 }
 
 /* -- telling, validating, saving -- */
@@ -295,13 +309,32 @@ static struct report_train describe_window(const struct trainer *trainer)
                                  .seconds_left = to_do * seconds / steps};
 }
 
+/* Where the time since the last such call went, in which n_steps updates were made. */
+static void tell_profile(struct trainer *trainer, int64_t n_steps)
+{
+    double seconds[PROFILE_MAX_PHASES];
+    if (!trainer->backend.profile)
+        return;
+    (void)profile_take(trainer->backend.profile, seconds);
+    for (int phase = 0; phase < PHASE_COUNT; phase++)
+        trainer->profiled[phase] += seconds[phase];
+    trainer->profiled_steps += n_steps;
+    if (n_steps > 0)
+        report_profile(&trainer->report, trainer->place.step, n_steps, seconds);
+}
+
 static void tell(struct trainer *trainer)
 {
+    phase_enter(&trainer->backend, PHASE_REPORT);
     const struct report_train now = describe_window(trainer);
+    const bool is_window = trainer->place.step % trainer->config->log.every == 0;
     report_live(&trainer->report, &now, &trainer->experts);
-    if (trainer->place.step % trainer->config->log.every != 0)
+    if (is_window)
+        report_window(&trainer->report, &now, &trainer->experts);
+    phase_leave(&trainer->backend);
+    if (!is_window)
         return;
-    report_window(&trainer->report, &now, &trainer->experts);
+    tell_profile(trainer, trainer->place.step - trainer->window_first);
     start_window(trainer);
 }
 
@@ -323,6 +356,10 @@ static enum status validate(struct trainer *trainer)
     const bool use_average = params->has_average && place->step >= OPTIMIZER_AVERAGE_EVERY;
     struct validation_result result = {.bleu = -1};
     enum status status = STATUS_OK;
+    /* What follows is one phase, whatever it is made of. */
+    phase_enter(&trainer->backend, PHASE_VALIDATION);
+    struct profile *const profile = trainer->backend.profile;
+    trainer->backend.profile = NULL;
     if (use_average)
         param_list_swap_average(params);
     if (trainer->validation.is_wanted)
@@ -335,6 +372,8 @@ static enum status validate(struct trainer *trainer)
         status = save_best(trainer);
     if (use_average)
         param_list_swap_average(params);
+    trainer->backend.profile = profile;
+    phase_leave(&trainer->backend);
     if (status < 0)
         return status;
     if (is_best) {
@@ -359,8 +398,10 @@ static enum status validate(struct trainer *trainer)
 static enum status save(struct trainer *trainer)
 {
     const double start = clock_seconds();
+    phase_enter(&trainer->backend, PHASE_SAVE);
     const enum status status =
         checkpoint_save(&trainer->model, trainer->config->save.dir, &trainer->place);
+    phase_leave(&trainer->backend);
     trainer->window_start += clock_seconds() - start;
     return status;
 }
@@ -369,6 +410,10 @@ static enum status train(struct trainer *trainer)
 {
     const struct config *config = trainer->config;
     enum status status = STATUS_OK;
+    if (config->train.profile) {
+        profile_start(&trainer->profile, clock_seconds);
+        trainer->backend.profile = &trainer->profile;
+    }
     start_window(trainer);
     while (status >= 0 && !is_done(trainer)) {
         if ((status = update(trainer)) < 0)
@@ -431,6 +476,9 @@ enum status trainer_run(const struct config *config, int *signal_number)
         signals_watch();
         tell_start(trainer);
         status = train(trainer);
+        tell_profile(trainer, trainer->place.step - trainer->window_first);
+        if (trainer->profiled_steps > 0)
+            report_profile_table(&trainer->report, trainer->profiled_steps, trainer->profiled);
     }
     if (status >= 0)
         tell_end(trainer);
