@@ -260,6 +260,9 @@ struct backend_ops {
     /* The K largest of each row of x [N, M], largest first; ties go to the lower index. values
      * [N, K] real, indices [N, K] i32, 1 <= K <= M. NaN counts as -infinity. */
     void (*top_k)(B, OUT values, OUT indices, IN x);
+    /* The same, and log_sums [N] as log_sum_exp() gives them, in one go over each row: what the
+     * search wants of logits. */
+    void (*top_k_log_sum)(B, OUT values, OUT indices, OUT log_sums, IN x);
     /* y = softmax of each row of x; y may be x. */
     void (*softmax)(B, OUT y, IN x);
     /* d_x from y = softmax(x) and d_y; d_x may be d_y. */

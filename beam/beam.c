@@ -156,14 +156,13 @@ static enum status expand(struct search *search)
     const int64_t n_rows = search->state.n_beam * search->n_active, k = search->n_choices;
     const size_t mark = arena_mark(pass->arena);
     const struct tensor tokens = tensor_slice(&search->tokens, 0, n_rows);
-    struct tensor logits, attention;
+    struct tensor readout, attention;
     backend->ops->upload(backend, &tokens, search->next_tokens, (size_t)n_rows * sizeof(int32_t));
-    decoder_step(search->decoder, pass, &search->state, &tokens, &logits, &attention);
+    decoder_step(search->decoder, pass, &search->state, &tokens, &readout, &attention);
     const struct tensor totals = tensor_1d(pass->arena, backend->real, n_rows);
     const struct tensor best = pass_2d(pass, n_rows, k);
     const struct tensor choices = tensor_2d(pass->arena, DTYPE_I32, n_rows, k);
-    backend->ops->log_sum_exp(backend, &totals, &logits);
-    backend->ops->top_k(backend, &best, &choices, &logits);
+    output_top_k(search->decoder->output, pass, &best, &choices, &totals, &readout);
     fetch(search, search->totals, &totals);
     fetch(search, search->offers, &best);
     backend->ops->download(backend, search->choices, &choices,

@@ -102,10 +102,11 @@ void decoder_start(const struct decoder *decoder, const struct pass *pass,
                    struct decoder_state *state, const struct tensor *memory,
                    const struct tensor *source_lengths, int64_t max_beam);
 
-/* Feeds tokens [W*B] i32 (tensor): logits [W*B, V] of the next token, and the attention weights
- * [W, B, S] of this step. Both live in the pass's arena above the caller's mark. */
+/* Feeds tokens [W*B] i32 (tensor): the readout [W*B, D], which becomes the logits of the next
+ * token, and the attention weights [W, B, S] of this step. Both live in the pass's arena above the
+ * caller's mark. */
 void decoder_step(const struct decoder *decoder, const struct pass *pass,
-                  struct decoder_state *state, const struct tensor *tokens, struct tensor *logits,
+                  struct decoder_state *state, const struct tensor *tokens, struct tensor *readout,
                   struct tensor *attention_weights);
 
 /* Row i of the new state is row parents[i] of the old one, for n_beam * B rows; host memory. */

@@ -92,7 +92,7 @@ static void step_moe(const struct decoder *decoder, const struct pass *pass,
 }
 
 void decoder_step(const struct decoder *decoder, const struct pass *pass,
-                  struct decoder_state *state, const struct tensor *tokens, struct tensor *logits,
+                  struct decoder_state *state, const struct tensor *tokens, struct tensor *readout,
                   struct tensor *attention_weights)
 {
     const int64_t n_rows = state->n_beam * state->n_sentences, dim = decoder->config.dim;
@@ -120,10 +120,8 @@ void decoder_step(const struct decoder *decoder, const struct pass *pass,
         step_moe(decoder, pass, state, l, &x);
     }
     const struct tensor joined = decoder_join(pass, &x, &context);
-    const struct tensor readout = pass_2d(pass, n_rows, dim);
-    linear_forward(&decoder->readout, pass, &readout, &joined, ACTIVATION_NONE);
-    *logits = pass_2d(pass, n_rows, decoder->output->weight->weight.value.dim[0]);
-    output_logits(decoder->output, pass, logits, &readout);
+    *readout = pass_2d(pass, n_rows, dim);
+    linear_forward(&decoder->readout, pass, readout, &joined, ACTIVATION_NONE);
 }
 
 /* The first count rows of `to` = rows of `from` named by the state's index. */

@@ -5,6 +5,9 @@
 
 #include "layer/phase.h"
 
+/* Logits of so many rows of a search stay in a processor's cache until they are read. */
+enum { SEARCH_BLOCK_ROWS = 64 };
+
 void output_init(struct output *output, struct param_list *params, const char *prefix,
                  int64_t vocabulary, int64_t dim, struct param *tied)
 {
@@ -28,6 +31,27 @@ void output_logits(const struct output *output, const struct pass *pass,
 {
     pass->backend->ops->linear(pass->backend, logits, x, &output->weight->weight, true,
                                &output->bias->weight.value, ACTIVATION_NONE, false);
+}
+
+void output_top_k(const struct output *output, const struct pass *pass, const struct tensor *values,
+                  const struct tensor *words, const struct tensor *log_sums, const struct tensor *x)
+{
+    const int64_t n_rows = x->dim[0], n_words = output->weight->weight.value.dim[0];
+    const size_t mark = arena_mark(pass->arena);
+    const int64_t n_block = n_rows < SEARCH_BLOCK_ROWS ? n_rows : SEARCH_BLOCK_ROWS;
+    const struct tensor block = pass_2d(pass, n_block, n_words);
+    for (int64_t first = 0; first < n_rows; first += n_block) {
+        const int64_t count = n_rows - first < n_block ? n_rows - first : n_block;
+        const struct tensor logits = tensor_slice(&block, 0, count);
+        const struct tensor x_part = tensor_slice(x, first, count);
+        const struct tensor values_part = tensor_slice(values, first, count);
+        const struct tensor words_part = tensor_slice(words, first, count);
+        const struct tensor sums_part = tensor_slice(log_sums, first, count);
+        output_logits(output, pass, &logits, &x_part);
+        pass->backend->ops->top_k_log_sum(pass->backend, &values_part, &words_part, &sums_part,
+                                          &logits);
+    }
+    arena_release(pass->arena, mark);
 }
 
 void output_loss(const struct output *output, const struct pass *pass, const struct tensor *loss,

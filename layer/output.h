@@ -22,6 +22,13 @@ void output_init(struct output *output, struct param_list *params, const char *p
 void output_logits(const struct output *output, const struct pass *pass,
                    const struct tensor *logits, const struct tensor *x);
 
+/* What the search wants of the logits of x [N, D], which are never kept: the K largest of each row,
+ * values [N, K] and their words [N, K] i32 (top_k in backend/backend.h), and the logarithm of the
+ * sum of all exponentials, log_sums [N]. */
+void output_top_k(const struct output *output, const struct pass *pass, const struct tensor *values,
+                  const struct tensor *words, const struct tensor *log_sums,
+                  const struct tensor *x);
+
 /* Losses [N] and negative log-likelihoods [N] of targets [N] i32 (cross_entropy in
  * backend/backend.h). With d_x [N, D]: the gradient of scale * sum of losses goes to d_x (=) and to
  * the parameters (+=) in the same pass, so that logits are never kept. d_x NULL: no gradient. */

@@ -36,6 +36,14 @@ static void open_decoder(struct decoder_test *test, int options)
     test->bound = test->fixture.backend.real == DTYPE_F64 ? 1e-24 : 1e-11;
 }
 
+static struct tensor logits_of(struct decoder_test *test, const struct tensor *readout)
+{
+    const struct pass *pass = &test->fixture.pass;
+    const struct tensor logits = pass_2d(pass, readout->dim[0], V);
+    output_logits(&test->translator.output, pass, &logits, readout);
+    return logits;
+}
+
 /* logits [N, V] of a teacher-forced pass over tokens [T, B]. */
 static struct tensor forced(struct decoder_test *test, struct decoder_record *record,
                             const struct tensor *tokens, const struct tensor *memory,
@@ -45,9 +53,7 @@ static struct tensor forced(struct decoder_test *test, struct decoder_record *re
     const struct sequence target = {.ids = *tokens};
     const struct tensor readout =
         decoder_forward(&test->translator.decoder, pass, record, &target, memory, lengths, 0);
-    const struct tensor logits = pass_2d(pass, readout.dim[0], V);
-    output_logits(&test->translator.output, pass, &logits, &readout);
-    return logits;
+    return logits_of(test, &readout);
 }
 
 static void expect_near(struct decoder_test *test, const char *what, const struct tensor *got,
@@ -81,8 +87,9 @@ static void check_steps(int options)
         const struct tensor now = tensor_slice(&tokens, t, 1);
         const struct tensor wanted = tensor_slice(&all, t * B, B);
         const struct tensor wanted_weights = tensor_slice(&record.attention.weights, t, 1);
-        struct tensor logits, weights;
-        decoder_step(&test.translator.decoder, pass, &decoder_state, &now, &logits, &weights);
+        struct tensor readout, weights;
+        decoder_step(&test.translator.decoder, pass, &decoder_state, &now, &readout, &weights);
+        const struct tensor logits = logits_of(&test, &readout);
         expect_near(&test, "logits", &logits, &wanted);
         expect_near(&test, "attention", &weights, &wanted_weights);
     }
@@ -158,9 +165,10 @@ static void step(struct search *search)
         tokens[row] = search->history[row][search->n_steps] = fixture_below(fixture, V);
     search->n_steps++;
     const struct tensor fed = fixture_ints(fixture, tokens, n_rows);
-    struct tensor logits, weights;
-    decoder_step(&search->test.translator.decoder, &fixture->pass, &search->state, &fed, &logits,
+    struct tensor readout, weights;
+    decoder_step(&search->test.translator.decoder, &fixture->pass, &search->state, &fed, &readout,
                  &weights);
+    const struct tensor logits = logits_of(&search->test, &readout);
     assert_int_equal(weights.dim[0], search->n_beam);
     assert_int_equal(weights.dim[1], search->n_sentences);
     const struct tensor flat = tensor_as_2d(&weights, n_rows, weights.dim[2]);

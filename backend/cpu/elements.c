@@ -169,6 +169,31 @@ KERNEL static void dropout_row(float *y, const float *x, const float *residual, 
     }
 }
 
+/* y = x + residual for numbers first .. last-1; y may be either. */
+KERNEL static void add_residual(float *y, const float *x, const float *residual, int64_t first,
+                                int64_t last)
+{
+#pragma omp simd
+    for (int64_t i = first; i < last; i++)
+        y[i] = residual[i] + x[i];
+}
+
+/* Dropout that drops nothing. */
+static void keep_all(struct backend *backend, float *y, const float *x, const float *residual,
+                     int64_t count)
+{
+    const int n_parts = context_parts(backend, count);
+#pragma omp parallel for num_threads(n_parts) schedule(static)
+    for (int part = 0; part < n_parts; part++) {
+        const int64_t first = part_start(count, part, n_parts);
+        const int64_t last = part_start(count, part + 1, n_parts);
+        if (residual)
+            add_residual(y, x, residual, first, last);
+        else
+            elements_activate(y, x, first, last, ACTIVATION_NONE);
+    }
+}
+
 static void cpu_dropout(struct backend *backend, const struct tensor *y, const struct tensor *x,
                         const struct tensor *residual, double rate, struct random_key key,
                         const struct tensor *rows)
@@ -183,6 +208,10 @@ static void cpu_dropout(struct backend *backend, const struct tensor *y, const s
     const float scale = (float)(1 / (1 - rate));
     const int32_t *names = rows ? ints(rows) : NULL;
     const float *start = residual ? floats(residual) : NULL;
+    if (threshold == 0 && scale == 1) {
+        keep_all(backend, floats(y), floats(x), start, n_rows * width);
+        return;
+    }
     const int n_parts = context_parts(backend, n_rows * width);
 #pragma omp parallel for num_threads(n_parts) schedule(static)
     for (int64_t n = 0; n < n_rows; n++)

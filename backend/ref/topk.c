@@ -31,7 +31,16 @@ static void ref_top_k(struct backend *backend, const struct tensor *values,
     }
 }
 
+static void ref_top_k_log_sum(struct backend *backend, const struct tensor *values,
+                              const struct tensor *indices, const struct tensor *log_sums,
+                              const struct tensor *x)
+{
+    backend->ops->top_k(backend, values, indices, x);
+    backend->ops->log_sum_exp(backend, log_sums, x);
+}
+
 void REF(set_topk)(struct backend_ops *ops)
 {
+    ops->top_k_log_sum = ref_top_k_log_sum;
     ops->top_k = ref_top_k;
 }

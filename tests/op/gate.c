@@ -31,6 +31,48 @@ static void try_top_k(struct checker *c, int64_t rows, int64_t width, int64_t k,
     check_trial(c, &trial);
 }
 
+/* The same with log_sums. */
+static void call_top_k_log_sum(struct backend *backend, struct tensor *t, struct weight *w,
+                               const struct trial *trial)
+{
+    (void)w, (void)trial;
+    backend->ops->top_k_log_sum(backend, &t[0], &t[1], &t[2], &t[3]);
+}
+
+static void try_top_k_log_sum(struct checker *c, int64_t rows, int64_t width, int64_t k,
+                              bool is_tied)
+{
+    struct trial trial = trial_of(c, "top_k_log_sum", call_top_k_log_sum);
+    add_reals(c, &trial, "values", USE_EXACT, 1, 2, rows, k, 0);
+    add_ints(c, &trial, "indices", USE_EXACT, 1, 2, rows, k);
+    add_reals(c, &trial, "log_sums", USE_OUT, 1, 1, rows, 0, 0);
+    double *x = add_reals(c, &trial, "x", USE_IN, 4, 2, rows, width, 0);
+    for (int64_t i = 0; is_tied && i < rows * width; i++)
+        x[i] = i % 5 ? (double)draw_below(c, 6) : -INFINITY;
+    check_trial(c, &trial);
+}
+
+static void check_top_k_log_sum(struct checker *c)
+{
+    if (c->is_bench) {
+        try_top_k_log_sum(c, 64, 8000, 8, false);
+        try_top_k_log_sum(c, 64, 32000, 8, false);
+        return;
+    }
+    for (int is_tied = 0; is_tied < 2; is_tied++) {
+        for (int i = 0; i < N_ROW_COUNTS; i++) {
+            try_top_k_log_sum(c, row_counts[i] / 8, 511 + i, 8, is_tied);
+            try_top_k_log_sum(c, row_counts[i] / 16, 37 + i, 5, is_tied);
+        }
+        try_top_k_log_sum(c, 5, 8000, 8, is_tied);
+        try_top_k_log_sum(c, 2, 4099, 33, is_tied);
+        try_top_k_log_sum(c, 2, 4097, 256, is_tied);
+        try_top_k_log_sum(c, 2, 5000, 257, is_tied);
+        try_top_k_log_sum(c, 3, 9, 9, is_tied);
+        try_top_k_log_sum(c, 3, 2, 1, is_tied);
+    }
+}
+
 static void check_top_k(struct checker *c)
 {
     if (c->is_bench) {
@@ -456,6 +498,7 @@ static void check_gate_backward(struct checker *c)
 
 const struct op_check gate_checks[] = {
     OP(top_k, check_top_k),
+    OP(top_k_log_sum, check_top_k_log_sum),
     OP(gate_noise, check_gate_noise),
     OP(gate_importance, check_gate_importance),
     OP(gate_importance_backward, check_importance_backward),

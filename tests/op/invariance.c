@@ -173,6 +173,22 @@ static void top_k_rows(struct backend *backend, struct checker *c, struct state 
     backend->ops->top_k(backend, &target, &indices, &x);
 }
 
+/* A row is its K largest and its logarithm. */
+static void top_k_log_sum_rows(struct backend *backend, struct checker *c, struct state *s,
+                               int64_t first, int64_t count, float *y)
+{
+    const int64_t k = s->width - 1;
+    const struct tensor x = tensor_slice(&s->t[0], first, count);
+    const struct tensor values = tensor_2d(&c->arena, DTYPE_F32, count, k);
+    const struct tensor indices = tensor_2d(&c->arena, DTYPE_I32, count, k);
+    const struct tensor log_sums = tensor_1d(&c->arena, DTYPE_F32, count);
+    backend->ops->top_k_log_sum(backend, &values, &indices, &log_sums, &x);
+    for (int64_t n = 0; n < count; n++) {
+        memcpy(y + n * s->width, (float *)values.data + n * k, (size_t)k * sizeof *y);
+        y[n * s->width + k] = ((float *)log_sums.data)[n];
+    }
+}
+
 /* Sentences first .. of a tensor [rows, B, columns], copied together. */
 static struct tensor sentences(struct checker *c, const struct tensor *all, int64_t first,
                                int64_t count)
@@ -331,6 +347,8 @@ void check_invariance(struct checker *c)
     check_rows(c, "log_sum_exp", &s, 300, log_sum_exp_rows);
     s.width = 5;
     check_rows(c, "top_k", &s, 300, top_k_rows);
+    s.width = 6;
+    check_rows(c, "top_k_log_sum", &s, 300, top_k_log_sum_rows);
     for (int i = 0; i < c->n_handles; i++)
         for (int64_t n_s = 1; n_s < 40; n_s += 6)
             for (int is_additive = 0; is_additive < 2; is_additive++)
