@@ -100,31 +100,70 @@ static enum status download_part(void *context, size_t index, uint64_t offset, v
     return backend_sync(inventory->backend);
 }
 
-enum status model_save(struct model *model, const char *path, bool with_state,
-                       const struct safetensors_text *metadata, size_t n)
+/* Settings, subword model, the texts and the tensors of an inventory. */
+static enum status write_file(const struct model *model, const char *path,
+                              const struct inventory *inventory,
+                              const struct safetensors_text *metadata, size_t n,
+                              const struct safetensors_source *source)
 {
     CHECK(n + 3 <= MAX_METADATA, "%zu texts", n);
     struct safetensors_text texts[MAX_METADATA] = {{.key = "format", .value = format_name}};
     struct buffer config = {0}, subword = {0};
-    struct inventory inventory = {0};
     const struct subword_text model_bytes = subword_serialized(model->subword);
     enum status status = config_write(&model->config, CONFIG_PART_PORTABLE, &config);
     if (status >= 0)
         status = base64_encode(model_bytes.bytes, model_bytes.size, &subword);
-    if (status >= 0)
-        status = inventory_make(&inventory, model, with_state);
     if (status < 0)
         goto done;
     texts[1] = (struct safetensors_text){.key = "config", .value = config.data};
     texts[2] = (struct safetensors_text){.key = "subword", .value = subword.data};
     for (size_t i = 0; i < n; i++)
         texts[3 + i] = metadata[i];
-    const struct safetensors_source source = {download_part, &inventory};
-    status = safetensors_write(path, inventory.tensors, inventory.count, texts, n + 3, &source);
+    status = safetensors_write(path, inventory->tensors, inventory->count, texts, n + 3, source);
 done:
-    inventory_free(&inventory);
     buffer_free(&config);
     buffer_free(&subword);
+    return status;
+}
+
+enum status model_save(struct model *model, const char *path, bool with_state,
+                       const struct safetensors_text *metadata, size_t n)
+{
+    struct inventory inventory = {0};
+    const struct safetensors_source source = {download_part, &inventory};
+    enum status status = inventory_make(&inventory, model, with_state);
+    if (status >= 0)
+        status = write_file(model, path, &inventory, metadata, n, &source);
+    inventory_free(&inventory);
+    return status;
+}
+
+/* A model's parameters, which are its file's tensors in the same order, and where values are from.
+ */
+struct made {
+    const struct model *model;
+    const struct model_source *source;
+};
+
+static enum status read_made(void *context, size_t index, uint64_t offset, void *target,
+                             size_t size)
+{
+    const struct made *made = context;
+    return made->source->read(made->source->context, made->model->params.items[index],
+                              offset / sizeof(float), target, size / sizeof(float));
+}
+
+enum status model_save_made(struct model *model, const char *path,
+                            const struct model_source *source)
+{
+    struct inventory inventory = {0};
+    struct made made = {model, source};
+    const struct safetensors_source values = {read_made, &made};
+    CHECK(model->params.backend->real == DTYPE_F32, "not a model of 32-bit floats");
+    enum status status = inventory_make(&inventory, model, false);
+    if (status >= 0)
+        status = write_file(model, path, &inventory, NULL, 0, &values);
+    inventory_free(&inventory);
     return status;
 }
 

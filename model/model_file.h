@@ -15,6 +15,19 @@
 enum status model_save(struct model *model, const char *path, bool with_state,
                        const struct safetensors_text *metadata, size_t n) STATUS_CHECKED;
 
+/* Gives `count` numbers of a parameter, from number `first` on, that no memory holds. An error ends
+ * the writing. */
+struct model_source {
+    enum status (*read)(void *context, const struct param *param, uint64_t first, float *numbers,
+                        size_t count);
+    void *context;
+};
+
+/* Writes a model of 32-bit floats as model_save() does, but with values from a source, asked for in
+ * the order of the file: the model's own are not touched, so it takes no memory. */
+enum status model_save_made(struct model *model, const char *path,
+                            const struct model_source *source) STATUS_CHECKED;
+
 /* Opens a model: a .safetensors file, or a run directory, whose best model (else last state) it
  * takes. Reads every parameter, verified, and packs it. On error the model is zeroed. */
 enum status model_load(struct model *model, struct backend *backend,

@@ -27,6 +27,7 @@ static const struct verb verbs[] = {
     {"info", info_main, "describe a model file"},
     {"plan", plan_main, "parameters, work and memory of a configuration"},
     {"lab", lab_main, "experiments on mixtures of experts"},
+    {"bench", bench_main, "speed, against the machine's own peak"},
 };
 
 enum { N_VERBS = sizeof verbs / sizeof verbs[0] };

@@ -14,5 +14,6 @@ int prep_main(int argc, char **argv);
 int info_main(int argc, char **argv);
 int plan_main(int argc, char **argv);
 int lab_main(int argc, char **argv);
+int bench_main(int argc, char **argv);
 
 #endif

@@ -1,0 +1,68 @@
+/* mixt bench: how fast this machine is, and how near to that each part of mixt comes. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "tools/bench/verbs.h"
+#include "tools/options.h"
+#include "tools/verbs.h"
+
+struct verb {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+};
+
+static const struct verb verbs[] = {
+    {"op", bench_op_main, "the products of an update one at a time, and other operations"},
+    {"layer", bench_layer_main, "LSTM, attention, mixture and softmax, forward and backward"},
+    {"train", bench_train_main, "updates of a whole model on random sentences"},
+    {"decode", bench_decode_main, "translating random sentences, in batches and alone"},
+    {"moe", bench_moe_main, "updates with more and more experts, and the share of gating"},
+    {"make", bench_make_main, "write a model file with random weights, to measure with"},
+};
+
+enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
+
+static void print_help(void)
+{
+    printf("Usage: mixt bench VERB [OPTION...] [SECTION.KEY=VALUE...]\n\n"
+           "Measures speed against this machine's own peak. Needs no files.\n\n");
+    for (size_t i = 0; i < N_VERBS; i++)
+        printf("  %-10s %s\n", verbs[i].name, verbs[i].help);
+    printf("\n'mixt bench op --help' lists the options of op, and so on. 'mixt bench --make\n"
+           "FILE' is 'mixt bench make --make FILE'.\n");
+}
+
+static int unknown_verb(const char *word)
+{
+    const char *names[N_VERBS];
+    for (size_t i = 0; i < N_VERBS; i++)
+        names[i] = verbs[i].name;
+    const char *nearest = options_nearest(word, names, N_VERBS);
+    enum status code = STATUS_USAGE;
+    if (!*word)
+        code = status_set(code, "bench wants a verb: op, layer, train, decode, moe or make");
+    else if (nearest != NULL)
+        code = status_set(code, "unknown bench verb '%s'; did you mean '%s'?", word, nearest);
+    else
+        code = status_set(code, "unknown bench verb '%s'", word);
+    status_hint("'mixt bench --help' lists them");
+    return status_finish(code);
+}
+
+int bench_main(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : "";
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        print_help();
+        return 0;
+    }
+    if (word[0] == '-')
+        return bench_make_main(argc, argv);
+    for (size_t i = 0; i < N_VERBS; i++) {
+        if (strcmp(verbs[i].name, word) == 0)
+            return verbs[i].run(argc - 1, argv + 1);
+    }
+    return unknown_verb(word);
+}
