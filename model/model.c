@@ -260,49 +260,55 @@ static struct tensor loss_of(struct model *model, const struct pass *pass,
     return d_readout;
 }
 
-static void lm_loss(struct model *model, const struct pass *pass, struct model_record *record,
-                    const struct model_batch *batch, double smoothing, double scale,
-                    double balance_scale)
+struct tensor model_read(struct model *model, const struct pass *pass, struct model_record *record,
+                         const struct model_batch *batch, double balance_scale)
 {
-    phase_enter(pass->backend, PHASE_ENCODER);
-    const struct tensor readout =
-        lm_forward(&model->encoder, pass, &record->encoder, &batch->target, balance_scale);
-    phase_leave(pass->backend);
-    const struct tensor d_readout = loss_of(model, pass, record, batch, &readout, smoothing, scale);
-    if (!pass->is_training)
+    struct backend *backend = pass->backend;
+    const bool is_lm = model_is_lm(model);
+    struct tensor readout;
+    phase_enter(backend, PHASE_ENCODER);
+    if (is_lm)
+        readout =
+            lm_forward(&model->encoder, pass, &record->encoder, &batch->target, balance_scale);
+    else
+        record->memory =
+            encoder_forward(&model->encoder, pass, &record->encoder, &batch->source, balance_scale);
+    phase_leave(backend);
+    if (is_lm)
+        return readout;
+    phase_enter(backend, PHASE_DECODER);
+    readout = decoder_forward(&model->decoder, pass, &record->decoder, &batch->target,
+                              &record->memory, &batch->source.lengths, balance_scale);
+    phase_leave(backend);
+    return readout;
+}
+
+/* Adds the gradients of all that model_read() passed through. */
+static void read_backward(struct model *model, const struct pass *pass, struct model_record *record,
+                          const struct model_batch *batch, const struct tensor *d_readout)
+{
+    struct backend *backend = pass->backend;
+    if (model_is_lm(model)) {
+        phase_enter(backend, PHASE_ENCODER_BACKWARD);
+        lm_backward(&model->encoder, pass, &record->encoder, &batch->target, d_readout);
+        phase_leave(backend);
         return;
-    phase_enter(pass->backend, PHASE_ENCODER_BACKWARD);
-    lm_backward(&model->encoder, pass, &record->encoder, &batch->target, &d_readout);
-    phase_leave(pass->backend);
+    }
+    const struct tensor d_memory = tensor_like(pass->arena, &record->memory);
+    phase_enter(backend, PHASE_DECODER_BACKWARD);
+    decoder_backward(&model->decoder, pass, &record->decoder, &batch->target, d_readout, &d_memory);
+    phase_leave(backend);
+    phase_enter(backend, PHASE_ENCODER_BACKWARD);
+    encoder_backward(&model->encoder, pass, &record->encoder, &batch->source, &d_memory);
+    phase_leave(backend);
 }
 
 void model_loss(struct model *model, const struct pass *pass, struct model_record *record,
                 const struct model_batch *batch, double smoothing, double scale,
                 double balance_scale)
 {
-    if (model_is_lm(model)) {
-        lm_loss(model, pass, record, batch, smoothing, scale, balance_scale);
-        return;
-    }
-    struct backend *backend = pass->backend;
-    phase_enter(backend, PHASE_ENCODER);
-    const struct tensor memory =
-        encoder_forward(&model->encoder, pass, &record->encoder, &batch->source, balance_scale);
-    phase_leave(backend);
-    phase_enter(backend, PHASE_DECODER);
-    const struct tensor readout =
-        decoder_forward(&model->decoder, pass, &record->decoder, &batch->target, &memory,
-                        &batch->source.lengths, balance_scale);
-    phase_leave(backend);
+    const struct tensor readout = model_read(model, pass, record, batch, balance_scale);
     const struct tensor d_readout = loss_of(model, pass, record, batch, &readout, smoothing, scale);
-    if (!pass->is_training)
-        return;
-    const struct tensor d_memory = tensor_like(pass->arena, &memory);
-    phase_enter(backend, PHASE_DECODER_BACKWARD);
-    decoder_backward(&model->decoder, pass, &record->decoder, &batch->target, &d_readout,
-                     &d_memory);
-    phase_leave(backend);
-    phase_enter(backend, PHASE_ENCODER_BACKWARD);
-    encoder_backward(&model->encoder, pass, &record->encoder, &batch->source, &d_memory);
-    phase_leave(backend);
+    if (pass->is_training)
+        read_backward(model, pass, record, batch, &d_readout);
 }

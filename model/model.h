@@ -60,9 +60,15 @@ void model_batch_free(struct model_batch *batch);
 struct model_record {
     struct encoder_record encoder;
     struct decoder_record decoder;
-    struct tensor loss; /* [N] label-smoothed cross-entropy of each target token */
-    struct tensor nll;  /* [N] negative log-likelihood */
+    struct tensor memory; /* [S, B, D] the encoder's; not of a language model */
+    struct tensor loss;   /* [N] label-smoothed cross-entropy of each target token */
+    struct tensor nll;    /* [N] negative log-likelihood */
 };
+
+/* The layers' part of a teacher-forced pass: what the softmax reads, [N, D]. The record gets no
+ * losses. */
+struct tensor model_read(struct model *model, const struct pass *pass, struct model_record *record,
+                         const struct model_batch *batch, double balance_scale);
 
 /* One teacher-forced pass. In a training pass the gradients of
  *   scale * sum of losses + balance_scale * sum over MoE layers of their balance losses

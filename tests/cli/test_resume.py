@@ -158,6 +158,17 @@ def test_lstm_experts(bench):
     expect_same_files(wanted, models(bench, "run"), "with LSTM experts")
 
 
+def test_balanced(bench):
+    """Thresholds are set from the text that comes next, wherever the run was cut; with averages."""
+    make_run(bench, steps=40)
+    settings = ("model.moe.gate=balanced", "model.moe.experts=[2, 3]", "model.moe.top_k=[1, 2]",
+                "train.average=0.9")
+    wanted, _ = unbroken(bench, *settings)
+    bench.train("run", "train.steps=15", "save.every=7", *settings)
+    bench.train("run", *settings)
+    expect_same_files(wanted, models(bench, "run"), "with balanced gates")
+
+
 def test_gnmt(bench):
     """Input feeding, additive attention and LSTMs without projection go on to the same bytes."""
     make_run(bench, steps=40)
@@ -182,4 +193,4 @@ def test_same_seed(bench):
 
 if __name__ == "__main__":
     main([test_killed, test_stopped, test_saved_on_demand, test_factored, test_finished,
-          test_longer, test_lstm_experts, test_gnmt, test_same_seed])
+          test_longer, test_lstm_experts, test_balanced, test_gnmt, test_same_seed])

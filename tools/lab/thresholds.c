@@ -1,10 +1,13 @@
 /* mixt lab thresholds: do a balanced gate's thresholds choose as its training does? */
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "moe/threshold.h"
 #include "tools/footer.h"
 #include "tools/lab/reading.h"
 #include "tools/lab/verbs.h"
@@ -39,7 +42,8 @@ static const struct options_command command = {
         "mixture's tokens twice: by thresholds, as in translating, and as in training, where "
         "every expert takes the same number of the tokens read together. Prints for each layer "
         "how many tokens have the same experts both ways, in percent, and how many of the single "
-        "decisions, a token and an expert, agree. Without TARGET the decoder's layers are left "
+        "decisions, a token and an expert, agree. Where tokens tie for an expert's last places, "
+        "either decision about them agrees. Without TARGET the decoder's layers are left "
         "out; a language model reads one text.",
     .options = table,
     .n_options = sizeof table / sizeof *table,
@@ -80,10 +84,42 @@ static enum status check_gates(const struct thresholds *thresholds)
     return STATUS_OK;
 }
 
+/* A level's scores on the host: of its rows [R, E], and where each group's rows start [G+1]. */
+struct scores {
+    int64_t n_experts;   /* E, of one group */
+    const float *p;      /* [R, E] */
+    const int32_t *mask; /* [R, E] the batch's choice */
+    const int32_t *starts;
+    const int32_t *tokens; /* [R] behind the rows; NULL: the rows are the tokens */
+};
+
 /* Choices of tokens x [N, D], sorted by expert: where each expert's start, and their tokens. */
 struct choices {
     int32_t *offsets, *tokens;
+    struct scores scores[MOE_MAX_LEVELS];
 };
+
+static void *on_host(const struct pass *pass, const struct tensor *tensor)
+{
+    const size_t size = (size_t)tensor_count(tensor) * dtype_size(tensor->dtype);
+    void *host = arena_take(pass->arena, size);
+    pass->backend->ops->download(pass->backend, host, tensor, size);
+    return host;
+}
+
+static struct scores scores_of(const struct moe *moe, const struct pass *pass,
+                               const struct moe_record *record, int64_t l)
+{
+    const struct gate_record *gate = &record->level[l].gate;
+    int32_t *all = arena_take(pass->arena, 2 * sizeof *all);
+    all[0] = 0;
+    all[1] = (int32_t)gate->p.dim[0];
+    return (struct scores){.n_experts = moe->config.gate[l].n_experts,
+                           .p = on_host(pass, &gate->p),
+                           .mask = on_host(pass, &gate->mask),
+                           .starts = l > 0 ? on_host(pass, &gate->gating.groups) : all,
+                           .tokens = l > 0 ? on_host(pass, &record->level[0].rows) : NULL};
+}
 
 static struct choices choose(const struct moe *moe, const struct pass *pass, const struct tensor *x)
 {
@@ -93,30 +129,54 @@ static struct choices choose(const struct moe *moe, const struct pass *pass, con
     const struct tensor y = tensor_like(pass->arena, x);
     moe_forward(moe, pass, record, &y, x, &all, 0);
     moe_choices(moe, pass, record, &tokens, &weights);
-    const struct tensor *offsets = moe_offsets(moe, record);
-    const size_t offset_bytes = (size_t)tensor_count(offsets) * sizeof(int32_t);
-    const size_t token_bytes = (size_t)tensor_count(&tokens) * sizeof(int32_t);
-    struct choices choices = {.offsets = arena_take(pass->arena, offset_bytes),
-                              .tokens = arena_take(pass->arena, token_bytes)};
-    pass->backend->ops->download(pass->backend, choices.offsets, offsets, offset_bytes);
-    pass->backend->ops->download(pass->backend, choices.tokens, &tokens, token_bytes);
+    struct choices choices = {.offsets = on_host(pass, moe_offsets(moe, record)),
+                              .tokens = on_host(pass, &tokens)};
+    for (int64_t l = 0; l < moe->config.n_levels; l++)
+        choices.scores[l] = scores_of(moe, pass, record, l);
     return choices;
 }
 
-/* Counts tokens that one way gives expert e and the other does not; both lists ascend. */
+/* Marks the tokens that tie for the last place of expert e of a level, its groups' counted on. */
+static void mark_ties(const struct scores *scores, int64_t e, bool *is_tied)
+{
+    const int64_t n_experts = scores->n_experts;
+    const int32_t *group = scores->starts + e / n_experts;
+    double last = INFINITY;
+    e %= n_experts;
+    for (int64_t n = group[0]; n < group[1]; n++)
+        if (scores->mask[n * n_experts + e])
+            last = fmin(last, (double)scores->p[n * n_experts + e]);
+    for (int64_t n = group[0]; n < group[1]; n++)
+        if (fabs((double)scores->p[n * n_experts + e] - last) <= THRESHOLD_TIE * last)
+            is_tied[scores->tokens ? scores->tokens[n] : n] = true;
+}
+
+/* Marks the tokens that training's choice may as well give expert e as not. */
+static void mark_all_ties(const struct moe *moe, const struct choices *choices, int64_t e,
+                          bool *is_tied)
+{
+    const int64_t last = moe->config.n_levels - 1;
+    mark_ties(&choices->scores[last], e, is_tied);
+    if (last > 0)
+        mark_ties(&choices->scores[0], e / moe->config.gate[last].n_experts, is_tied);
+}
+
+/* Counts tokens that one way gives expert e and the other does not, but for tied ones; both lists
+ * ascend. */
 static int64_t compare_expert(const struct choices *a, const struct choices *b, int64_t e,
-                              bool *is_different)
+                              const bool *is_tied, bool *is_different)
 {
     int32_t i = a->offsets[e], j = b->offsets[e];
     int64_t different = 0;
     while (i < a->offsets[e + 1] || j < b->offsets[e + 1]) {
         const int32_t first = i < a->offsets[e + 1] ? a->tokens[i] : INT32_MAX;
         const int32_t second = j < b->offsets[e + 1] ? b->tokens[j] : INT32_MAX;
+        const int32_t token = first < second ? first : second;
         i += first <= second;
         j += second <= first;
-        if (first == second)
+        if (first == second || is_tied[token])
             continue;
-        is_different[first < second ? first : second] = true;
+        is_different[token] = true;
         different++;
     }
     return different;
@@ -140,8 +200,12 @@ static enum status compare(struct thresholds *thresholds, int64_t l)
     const struct choices wanted = choose(moe, &pass, &x);
     const enum status status = backend_sync(pass.backend);
     bool *is_different = arena_take_zeroed(pass.arena, (size_t)n_tokens * sizeof(bool));
-    for (int64_t e = 0; e < moe->n_experts && status >= 0; e++)
-        agreement->different += compare_expert(&used, &wanted, e, is_different);
+    bool *is_tied = arena_take(pass.arena, (size_t)n_tokens * sizeof(bool));
+    for (int64_t e = 0; e < moe->n_experts && status >= 0; e++) {
+        memset(is_tied, 0, (size_t)n_tokens * sizeof(bool));
+        mark_all_ties(moe, &wanted, e, is_tied);
+        agreement->different += compare_expert(&used, &wanted, e, is_tied, is_different);
+    }
     for (int64_t n = 0; n < n_tokens; n++)
         agreement->the_same += !is_different[n];
     agreement->tokens += n_tokens;
