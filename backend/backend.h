@@ -117,6 +117,18 @@ struct lstm_gradients {
                                  before the first. Absent: zero, and not wanted */
 };
 
+/* One step of an LSTM layer for the N rows of a search. Rows that continue the same state, or read
+ * the same input, share its product: each list says which row of its tensor is row n's; absent: n
+ * itself. */
+struct lstm_step {
+    struct tensor inputs;         /* [.., 4H] x Wx + bias */
+    struct tensor input_rows;     /* [N] i32 */
+    struct tensor recurrent;      /* [.., 4H] r_{t-1} Wh */
+    struct tensor recurrent_rows; /* [N] i32 */
+    struct tensor before;         /* [.., H] c_{t-1} */
+    struct tensor before_rows;    /* [N] i32 */
+};
+
 /* One gate's scores and choices: N tokens, E experts, C choices. In the second level of a hierarchy
  * G gates stand side by side: tokens groups[g] .. groups[g+1]-1 are gate g's, and vectors over
  * experts are [G*E]. Equations of Shazeer et al. 2017. */
@@ -233,6 +245,8 @@ struct backend_ops {
     /* The cells alone, of any N rows: gates [N, 4H] inout hold the sums a and become the gates,
      * cells [N, H] = c_t, hidden [N, H] = m_t; before [N, H] c_{t-1}, or NULL: zero. */
     void (*lstm_cell)(B, OUT gates, OUT cells, OUT hidden, IN before);
+    /* The same of a step, for inference: cells [N, H] = c_t, hidden [N, H] = m_t, and no gates. */
+    void (*lstm_step_cell)(B, OUT cells, OUT hidden, const struct lstm_step *step);
     /* gates inout become the gradients of a. d_cells [N, H] inout holds what reaches c_t from the
      * step after and becomes the gradient of before. d_hidden [N, H] of m_t. */
     void (*lstm_cell_backward)(B, OUT gates, OUT d_cells, IN cells, IN before, IN d_hidden);

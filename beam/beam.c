@@ -14,8 +14,7 @@ struct search {
     struct decoder_state state;    /* of the n_active sentences in the batch, rows w*n_active + i */
     int32_t *active;               /* [n_active] which ones they are, ascending */
     int64_t n_active;
-    struct tensor tokens;         /* [B*W] i32, on the device: to be fed next */
-    int32_t *next_tokens;         /* [B*W] the same on the host */
+    int32_t *next_tokens;         /* [B*W] to be fed next */
     int32_t *next_parents;        /* [B*W] rows of the state that they continue */
     int32_t *kept, *kept_lengths; /* [B] */
     int64_t n_choices;            /* K: offers fetched for each row */
@@ -101,7 +100,6 @@ static void start(struct search *search, const struct tensor *memory, struct are
     search->staging = take(arena, n_rows * widest, sizeof(float));
 
     const struct tensor lengths = tensor_1d(pass->arena, DTYPE_I32, n_sentences);
-    search->tokens = tensor_1d(pass->arena, DTYPE_I32, n_rows);
     pass->backend->ops->upload(pass->backend, &lengths, search->lengths,
                                (size_t)n_sentences * sizeof(int32_t));
     decoder_start(search->decoder, pass, &search->state, memory, &lengths, config->beam);
@@ -155,10 +153,8 @@ static enum status expand(struct search *search)
     struct backend *backend = pass->backend;
     const int64_t n_rows = search->state.n_beam * search->n_active, k = search->n_choices;
     const size_t mark = arena_mark(pass->arena);
-    const struct tensor tokens = tensor_slice(&search->tokens, 0, n_rows);
     struct tensor readout, attention;
-    backend->ops->upload(backend, &tokens, search->next_tokens, (size_t)n_rows * sizeof(int32_t));
-    decoder_step(search->decoder, pass, &search->state, &tokens, &readout, &attention);
+    decoder_step(search->decoder, pass, &search->state, search->next_tokens, &readout, &attention);
     const struct tensor totals = tensor_1d(pass->arena, backend->real, n_rows);
     const struct tensor best = pass_2d(pass, n_rows, k);
     const struct tensor choices = tensor_2d(pass->arena, DTYPE_I32, n_rows, k);
@@ -243,8 +239,7 @@ static void follow(struct search *search)
         }
     }
     if (!is_same)
-        decoder_reorder(search->decoder, search->pass, &search->state, search->next_parents,
-                        n_beam);
+        decoder_reorder(search->decoder, &search->state, search->next_parents, n_beam);
 }
 
 enum status beam_search(const struct decoder *decoder, const struct pass *pass,

@@ -86,14 +86,18 @@ struct decoder_state {
     int64_t n_beam;                 /* W, at most capacity rows / B */
     int64_t n_sentences;            /* B */
     int64_t max_rows;
-    struct tensor r[DECODER_MAX_LAYERS]; /* [max_rows, D]; the first W*B rows are in use */
+    /* As the last step left them; row w*B + b continues row origin[w*B + b]. */
+    struct tensor r[DECODER_MAX_LAYERS]; /* [max_rows, D] */
     struct tensor c[DECODER_MAX_LAYERS]; /* [max_rows, H] */
+    int32_t *origin;                     /* [max_rows], host */
+    int32_t *next_origin;
+    bool is_moved; /* false: origin[i] = i */
     struct tensor next_r[DECODER_MAX_LAYERS];
     struct tensor next_c[DECODER_MAX_LAYERS];
     struct tensor context; /* [max_rows, D] of the last step; absent without input feeding */
-    struct tensor next_context;
     struct recurrent_state moe[DECODER_MAX_LAYERS]; /* only of LSTM experts; see moe/recurrent.h */
     struct tensor index;                            /* [max(max_rows, S*B)] i32: rows to gather */
+    int32_t *numbers; /* [max(max_rows, V)] host, -1 between uses: see decoder/step.c */
 };
 
 /* Begins with one hypothesis a sentence (W = 1) and room for max_beam. Takes what it needs from the
@@ -102,16 +106,17 @@ void decoder_start(const struct decoder *decoder, const struct pass *pass,
                    struct decoder_state *state, const struct tensor *memory,
                    const struct tensor *source_lengths, int64_t max_beam);
 
-/* Feeds tokens [W*B] i32 (tensor): the readout [W*B, D], which becomes the logits of the next
+/* Feeds tokens [W*B], host memory: the readout [W*B, D], which becomes the logits of the next
  * token, and the attention weights [W, B, S] of this step. Both live in the pass's arena above the
  * caller's mark. */
 void decoder_step(const struct decoder *decoder, const struct pass *pass,
-                  struct decoder_state *state, const struct tensor *tokens, struct tensor *readout,
+                  struct decoder_state *state, const int32_t *tokens, struct tensor *readout,
                   struct tensor *attention_weights);
 
-/* Row i of the new state is row parents[i] of the old one, for n_beam * B rows; host memory. */
-void decoder_reorder(const struct decoder *decoder, const struct pass *pass,
-                     struct decoder_state *state, const int32_t *parents, int64_t n_beam);
+/* Row i of the new state is row parents[i] of the old one, for n_beam * B rows; host memory. LSTM
+ * states are not copied: the next step reads them where they are. */
+void decoder_reorder(const struct decoder *decoder, struct decoder_state *state,
+                     const int32_t *parents, int64_t n_beam);
 
 /* Keeps the count sentences named, in ascending order, and drops the others, memory and state;
  * lengths are theirs, on the host. */

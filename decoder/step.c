@@ -11,6 +11,23 @@ static struct attention_source room_like(const struct pass *pass,
                                      .lengths = tensor_like(pass->arena, &source->lengths)};
 }
 
+static int32_t *take_ints(const struct pass *pass, int64_t count)
+{
+    return arena_take(pass->arena, (size_t)count * sizeof(int32_t));
+}
+
+static void start_lists(const struct decoder *decoder, const struct pass *pass,
+                        struct decoder_state *state)
+{
+    const int64_t n_words = decoder->embedding->table->weight.value.dim[0];
+    const int64_t n_numbers = state->max_rows > n_words ? state->max_rows : n_words;
+    state->origin = take_ints(pass, state->max_rows);
+    state->next_origin = take_ints(pass, state->max_rows);
+    state->numbers = take_ints(pass, n_numbers);
+    for (int64_t i = 0; i < n_numbers; i++)
+        state->numbers[i] = -1;
+}
+
 void decoder_start(const struct decoder *decoder, const struct pass *pass,
                    struct decoder_state *state, const struct tensor *memory,
                    const struct tensor *source_lengths, int64_t max_beam)
@@ -28,6 +45,7 @@ void decoder_start(const struct decoder *decoder, const struct pass *pass,
     state->spare = room_like(pass, &state->source);
     state->index =
         tensor_1d(pass->arena, DTYPE_I32, state->max_rows > n_memory ? state->max_rows : n_memory);
+    start_lists(decoder, pass, state);
     for (int64_t l = 0; l < decoder->config.n_layers; l++) {
         state->r[l] = pass_2d(pass, state->max_rows, decoder->config.dim);
         state->c[l] = pass_2d(pass, state->max_rows, decoder->config.hidden);
@@ -40,7 +58,6 @@ void decoder_start(const struct decoder *decoder, const struct pass *pass,
     }
     if (decoder->config.has_input_feeding) {
         state->context = pass_2d(pass, state->max_rows, decoder->config.dim);
-        state->next_context = tensor_like(pass->arena, &state->context);
         backend->ops->fill(backend, &state->context, 0);
     }
 }
@@ -52,33 +69,111 @@ static void swap(struct tensor *a, struct tensor *b)
     *b = other;
 }
 
-/* x [N, D] += LSTM_l(input [N, I]), moving the state on. */
+/* -- rows that share what they read -- */
+
+/* A list with every entry once, and where in it each one stands. */
+struct distinct {
+    struct tensor items;   /* [U] i32 in the order of their first place */
+    struct tensor numbers; /* [N] i32 */
+};
+
+static struct tensor upload_ints(const struct pass *pass, const int32_t *values, int64_t count)
+{
+    const struct tensor tensor = tensor_1d(pass->arena, DTYPE_I32, count);
+    pass->backend->ops->upload(pass->backend, &tensor, values, (size_t)count * sizeof *values);
+    return tensor;
+}
+
+static struct distinct find_distinct(const struct pass *pass, struct decoder_state *state,
+                                     const int32_t *list, int64_t count)
+{
+    int32_t *items = take_ints(pass, count), *numbers = take_ints(pass, count), n_items = 0;
+    for (int64_t i = 0; i < count; i++) {
+        int32_t *number = &state->numbers[list[i]];
+        if (*number < 0) {
+            *number = n_items;
+            items[n_items++] = list[i];
+        }
+        numbers[i] = *number;
+    }
+    for (int32_t i = 0; i < n_items; i++)
+        state->numbers[items[i]] = -1;
+    return (struct distinct){upload_ints(pass, items, n_items), upload_ints(pass, numbers, count)};
+}
+
+static struct tensor gathered(const struct pass *pass, const struct tensor *from,
+                              const struct tensor *rows)
+{
+    const struct tensor to = pass_2d(pass, rows->dim[0], from->dim[1]);
+    pass->backend->ops->gather_rows(pass->backend, &to, from, rows);
+    return to;
+}
+
+/* Where the rows of this step come from; all absent where nothing has moved. */
+struct parents {
+    struct distinct states; /* rows of the state that are continued */
+    struct tensor origin;   /* [N] i32 */
+};
+
+static struct parents find_parents(const struct pass *pass, struct decoder_state *state,
+                                   int64_t n_rows)
+{
+    struct parents parents = {0};
+    if (state->is_moved) {
+        parents.states = find_distinct(pass, state, state->origin, n_rows);
+        parents.origin = upload_ints(pass, state->origin, n_rows);
+    }
+    return parents;
+}
+
+/* -- a step -- */
+
+/* x [N, D] += LSTM_l(input [.., I] at input_rows), moving the state on. */
 static void step_layer(const struct decoder *decoder, const struct pass *pass,
                        struct decoder_state *state, int64_t l, const struct tensor *x,
-                       const struct tensor *input)
+                       const struct tensor *input, const struct tensor *input_rows,
+                       const struct parents *parents)
 {
     const int64_t n_rows = x->dim[0];
-    const struct tensor r = tensor_slice(&state->r[l], 0, n_rows);
-    const struct tensor c = tensor_slice(&state->c[l], 0, n_rows);
     const struct tensor next_r = tensor_slice(&state->next_r[l], 0, n_rows);
     const struct tensor next_c = tensor_slice(&state->next_c[l], 0, n_rows);
-    lstm_layer_step(&decoder->layers[l].lstm, pass, &next_r, &next_c, input, &r, &c);
+    struct lstm_layer_source source = {.x = *input,
+                                       .x_rows = *input_rows,
+                                       .r = tensor_slice(&state->r[l], 0, n_rows),
+                                       .r_rows = parents->states.numbers,
+                                       .c = state->c[l],
+                                       .c_rows = parents->origin};
+    if (parents->origin.rank)
+        source.r = gathered(pass, &state->r[l], &parents->states.items);
+    lstm_layer_step(&decoder->layers[l].lstm, pass, &next_r, &next_c, &source);
     pass->backend->ops->add(pass->backend, x, &next_r, 1);
     swap(&state->r[l], &state->next_r[l]);
     swap(&state->c[l], &state->next_c[l]);
 }
 
-/* What layer 1 reads beside the state: x [N, D], and the last step's context where it is fed. */
-static struct tensor first_input(const struct decoder *decoder, const struct pass *pass,
-                                 const struct decoder_state *state, const struct tensor *x)
+/* Embeds the tokens, x [N, D], and adds what layer 1 makes of them and, where it is fed, of the
+ * context of the step before. Without it, equal tokens share a row. */
+static void step_first(const struct decoder *decoder, const struct pass *pass,
+                       struct decoder_state *state, const int32_t *tokens, const struct tensor *x,
+                       const struct parents *parents)
 {
+    const int64_t n_rows = x->dim[0], dim = x->dim[1];
+    const struct tensor all = {0};
     if (decoder->config.has_input_feeding) {
-        const struct tensor context = tensor_slice(&state->context, 0, x->dim[0]);
-        return decoder_join(pass, x, &context);
+        const struct tensor ids = upload_ints(pass, tokens, n_rows);
+        const struct tensor before = tensor_slice(&state->context, 0, n_rows);
+        const struct tensor context =
+            parents->origin.rank ? gathered(pass, &state->context, &parents->origin) : before;
+        embedding_forward(decoder->embedding, pass, x, &ids);
+        const struct tensor joined = decoder_join(pass, x, &context);
+        step_layer(decoder, pass, state, 0, x, &joined, &all, parents);
+        return;
     }
-    const struct tensor input = tensor_like(pass->arena, x);
-    pass->backend->ops->copy(pass->backend, &input, x);
-    return input;
+    const struct distinct words = find_distinct(pass, state, tokens, n_rows);
+    const struct tensor embedded = pass_2d(pass, words.items.dim[0], dim);
+    embedding_forward(decoder->embedding, pass, &embedded, &words.items);
+    pass->backend->ops->gather_rows(pass->backend, x, &embedded, &words.numbers);
+    step_layer(decoder, pass, state, 0, x, &embedded, &words.numbers, parents);
 }
 
 static void step_moe(const struct decoder *decoder, const struct pass *pass,
@@ -92,16 +187,15 @@ static void step_moe(const struct decoder *decoder, const struct pass *pass,
 }
 
 void decoder_step(const struct decoder *decoder, const struct pass *pass,
-                  struct decoder_state *state, const struct tensor *tokens, struct tensor *readout,
+                  struct decoder_state *state, const int32_t *tokens, struct tensor *readout,
                   struct tensor *attention_weights)
 {
     const int64_t n_rows = state->n_beam * state->n_sentences, dim = decoder->config.dim;
-    CHECK(tensor_count(tokens) == n_rows && !pass->is_training, "%lld tokens for %lld rows",
-          (long long)tensor_count(tokens), (long long)n_rows);
+    CHECK(!pass->is_training, "a step of the search in training");
+    const struct tensor all = {0};
+    const struct parents parents = find_parents(pass, state, n_rows);
     struct tensor x = pass_2d(pass, n_rows, dim);
-    embedding_forward(decoder->embedding, pass, &x, tokens);
-    const struct tensor input = first_input(decoder, pass, state, &x);
-    step_layer(decoder, pass, state, 0, &x, &input);
+    step_first(decoder, pass, state, tokens, &x, &parents);
 
     struct attention_record attention;
     const struct tensor context = decoder->config.has_input_feeding
@@ -116,40 +210,32 @@ void decoder_step(const struct decoder *decoder, const struct pass *pass,
     step_moe(decoder, pass, state, 0, &x);
     for (int64_t l = 1; l < decoder->config.n_layers; l++) {
         const struct tensor joined = decoder_join(pass, &x, &context);
-        step_layer(decoder, pass, state, l, &x, &joined);
+        step_layer(decoder, pass, state, l, &x, &joined, &all, &parents);
         step_moe(decoder, pass, state, l, &x);
     }
+    state->is_moved = false;
     const struct tensor joined = decoder_join(pass, &x, &context);
     *readout = pass_2d(pass, n_rows, dim);
     linear_forward(&decoder->readout, pass, readout, &joined, ACTIVATION_NONE);
 }
 
-/* The first count rows of `to` = rows of `from` named by the state's index. */
-static void gather(const struct pass *pass, const struct decoder_state *state, struct tensor *to,
-                   struct tensor *from, int64_t count)
-{
-    const struct tensor rows = tensor_slice(&state->index, 0, count);
-    const struct tensor target = tensor_slice(to, 0, count);
-    pass->backend->ops->gather_rows(pass->backend, &target, from, &rows);
-    swap(to, from);
-}
-
-void decoder_reorder(const struct decoder *decoder, const struct pass *pass,
-                     struct decoder_state *state, const int32_t *parents, int64_t n_beam)
+void decoder_reorder(const struct decoder *decoder, struct decoder_state *state,
+                     const int32_t *parents, int64_t n_beam)
 {
     const int64_t n_rows = n_beam * state->n_sentences;
+    int32_t *origin = state->next_origin;
     CHECK(n_rows <= state->max_rows, "%lld rows of %lld", (long long)n_rows,
           (long long)state->max_rows);
-    pass->backend->ops->upload(pass->backend, &state->index, parents,
-                               (size_t)n_rows * sizeof *parents);
-    for (int64_t l = 0; l < decoder->config.n_layers; l++) {
-        gather(pass, state, &state->next_r[l], &state->r[l], n_rows);
-        gather(pass, state, &state->next_c[l], &state->c[l], n_rows);
+    for (int64_t i = 0; i < n_rows; i++) {
+        CHECK(parents[i] >= 0 && parents[i] < state->max_rows, "parent %d", parents[i]);
+        origin[i] = state->is_moved ? state->origin[parents[i]] : parents[i];
+    }
+    state->next_origin = state->origin;
+    state->origin = origin;
+    state->is_moved = true;
+    for (int64_t l = 0; l < decoder->config.n_layers; l++)
         if (decoder->config.has_moe_after[l])
             moe_reorder(&decoder->layers[l].moe, &state->moe[l], parents, n_rows);
-    }
-    if (decoder->config.has_input_feeding)
-        gather(pass, state, &state->next_context, &state->context, n_rows);
     state->n_beam = n_beam;
 }
 
@@ -193,7 +279,7 @@ void decoder_keep(const struct decoder *decoder, const struct pass *pass,
         for (int64_t i = 0; i < count; i++)
             rows[w * count + i] = (int32_t)(w * state->n_sentences + sentences[i]);
     state->n_sentences = count;
-    decoder_reorder(decoder, pass, state, rows, state->n_beam);
+    decoder_reorder(decoder, state, rows, state->n_beam);
     keep_memory(pass, state, sentences, count, lengths, rows);
     arena_release(pass->arena, mark);
 }

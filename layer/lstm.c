@@ -140,14 +140,24 @@ void lstm_layer_gradients(const struct lstm_layer *layer, const struct pass *pas
 
 void lstm_layer_step(const struct lstm_layer *layer, const struct pass *pass,
                      const struct tensor *next_r, const struct tensor *next_c,
-                     const struct tensor *x, const struct tensor *r, const struct tensor *c)
+                     const struct lstm_layer_source *source)
 {
-    const int64_t n_rows = x->dim[0];
-    struct lstm lstm = describe(layer, pass, 1, n_rows);
-    lstm.first_r = *r;
-    lstm.first_c = *c;
-    lstm.cells = tensor_as_3d(next_c, 1, n_rows, next_c->dim[1]);
-    const struct tensor output = tensor_as_3d(next_r, 1, n_rows, next_r->dim[1]);
-    const struct tensor input = tensor_as_3d(x, 1, n_rows, x->dim[1]);
-    pass->backend->ops->lstm_forward(pass->backend, &output, &input, &lstm);
+    struct backend *backend = pass->backend;
+    const int64_t width = layer->recurrent->weight.value.dim[1];
+    const struct lstm_step step = {.inputs = pass_2d(pass, source->x.dim[0], width),
+                                   .input_rows = source->x_rows,
+                                   .recurrent = pass_2d(pass, source->r.dim[0], width),
+                                   .recurrent_rows = source->r_rows,
+                                   .before = source->c,
+                                   .before_rows = source->c_rows};
+    const struct tensor hidden =
+        layer->projection ? pass_2d(pass, next_r->dim[0], width / 4) : *next_r;
+    backend->ops->linear(backend, &step.inputs, &source->x, &layer->input->weight, false,
+                         &layer->bias->weight.value, ACTIVATION_NONE, false);
+    backend->ops->linear(backend, &step.recurrent, &source->r, &layer->recurrent->weight, false,
+                         NULL, ACTIVATION_NONE, false);
+    backend->ops->lstm_step_cell(backend, next_c, &hidden, &step);
+    if (layer->projection)
+        backend->ops->linear(backend, next_r, &hidden, &layer->projection->weight, false, NULL,
+                             ACTIVATION_NONE, false);
 }

@@ -62,10 +62,19 @@ void lstm_layer_gradients(const struct lstm_layer *layer, const struct pass *pas
 
 /* -- decoding -- */
 
-/* One step of N rows: r and c [N, P], [N, H] become the next state; x [N, I]. next_r and next_c
- * must not overlap them. */
+/* What a step of N rows reads. The lists say which row of a tensor is row n's; absent: n itself. */
+struct lstm_layer_source {
+    struct tensor x; /* [.., I] */
+    struct tensor x_rows;
+    struct tensor r; /* [.., P] the state before, and c [.., H] */
+    struct tensor r_rows;
+    struct tensor c;
+    struct tensor c_rows;
+};
+
+/* One step: next_r [N, P] and next_c [N, H], which must not overlap what is read. */
 void lstm_layer_step(const struct lstm_layer *layer, const struct pass *pass,
                      const struct tensor *next_r, const struct tensor *next_c,
-                     const struct tensor *x, const struct tensor *r, const struct tensor *c);
+                     const struct lstm_layer_source *source);
 
 #endif

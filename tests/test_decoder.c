@@ -88,7 +88,8 @@ static void check_steps(int options)
         const struct tensor wanted = tensor_slice(&all, t * B, B);
         const struct tensor wanted_weights = tensor_slice(&record.attention.weights, t, 1);
         struct tensor readout, weights;
-        decoder_step(&test.translator.decoder, pass, &decoder_state, &now, &readout, &weights);
+        const int32_t *fed = fixture_read_ints(fixture, &now);
+        decoder_step(&test.translator.decoder, pass, &decoder_state, fed, &readout, &weights);
         const struct tensor logits = logits_of(&test, &readout);
         expect_near(&test, "logits", &logits, &wanted);
         expect_near(&test, "attention", &weights, &wanted_weights);
@@ -164,9 +165,8 @@ static void step(struct search *search)
     for (int64_t row = 0; row < n_rows; row++)
         tokens[row] = search->history[row][search->n_steps] = fixture_below(fixture, V);
     search->n_steps++;
-    const struct tensor fed = fixture_ints(fixture, tokens, n_rows);
     struct tensor readout, weights;
-    decoder_step(&search->test.translator.decoder, &fixture->pass, &search->state, &fed, &readout,
+    decoder_step(&search->test.translator.decoder, &fixture->pass, &search->state, tokens, &readout,
                  &weights);
     const struct tensor logits = logits_of(&search->test, &readout);
     assert_int_equal(weights.dim[0], search->n_beam);
@@ -199,8 +199,7 @@ static void reorder(struct search *search, int64_t n_beam)
         parents[row] = (int32_t)(w * search->n_sentences + row % search->n_sentences);
         memcpy(search->history[row], old[parents[row]], sizeof old[0]);
     }
-    decoder_reorder(&search->test.translator.decoder, &fixture->pass, &search->state, parents,
-                    n_beam);
+    decoder_reorder(&search->test.translator.decoder, &search->state, parents, n_beam);
     search->n_beam = n_beam;
 }
 

@@ -68,12 +68,26 @@ VECTOR_INLINE float vector_sigmoid(float x)
     return 1.0f / (1.0f + (e.power * e.tail + e.power));
 }
 
-/* tanh(x) = t / (t + 2) with t = expm1(2x), which keeps small numbers exact. */
-VECTOR_INLINE float vector_tanh(float x)
+/* 1 / sigmoid(x), at most 1 + e^60, so that a few of them have a product: who needs several
+ * quotients saves divisions, which take as long as all the rest. */
+VECTOR_INLINE float vector_inverse_sigmoid(float x)
+{
+    const float low = x < -60.0f ? -60.0f : x;
+    const struct exp_parts e = exp_split(low > 60.0f ? -60.0f : -low);
+    return 1.0f + (e.power * e.tail + e.power);
+}
+
+/* tanh(x) = t / (t + 2) with this t = expm1(2x), which keeps small numbers exact. */
+VECTOR_INLINE float vector_tanh_part(float x)
 {
     const float low = x < -10.0f ? -10.0f : x;
     const struct exp_parts e = exp_split(2.0f * (low > 10.0f ? 10.0f : low));
-    const float t = e.power * e.tail + (e.power - 1.0f);
+    return e.power * e.tail + (e.power - 1.0f);
+}
+
+VECTOR_INLINE float vector_tanh(float x)
+{
+    const float t = vector_tanh_part(x);
     return t / (t + 2.0f);
 }
 

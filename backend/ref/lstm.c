@@ -271,6 +271,38 @@ static void ref_lstm_cell(struct backend *backend, const struct tensor *gates,
                     before ? reals(before) + n * n_h : NULL, n_h);
 }
 
+/* The row of a tensor that is row n's. */
+static const real *row_of(const struct tensor *tensor, const struct tensor *rows, int64_t n)
+{
+    const int64_t row = rows->rank ? ints(rows)[n] : n;
+    CHECK(row >= 0 && row < tensor_rows(tensor), "row %lld of %lld", (long long)row,
+          (long long)tensor_rows(tensor));
+    return reals(tensor) + row * tensor_columns(tensor);
+}
+
+static void ref_lstm_step_cell(struct backend *backend, const struct tensor *cells,
+                               const struct tensor *hidden, const struct lstm_step *step)
+{
+    const int64_t n_h = tensor_columns(cells);
+    CHECK(tensor_columns(&step->inputs) == 4 * n_h && tensor_columns(&step->recurrent) == 4 * n_h &&
+              tensor_columns(&step->before) == n_h && tensor_count(hidden) == tensor_count(cells),
+          "%lld cells", (long long)n_h);
+    real *gates = calloc((size_t)(4 * n_h), sizeof *gates);
+    if (!gates) {
+        backend_fail(backend, "no memory for the reference LSTM");
+        return;
+    }
+    for (int64_t n = 0; n < tensor_rows(cells); n++) {
+        const real *inputs = row_of(&step->inputs, &step->input_rows, n);
+        const real *recurrent = row_of(&step->recurrent, &step->recurrent_rows, n);
+        for (int64_t h = 0; h < 4 * n_h; h++)
+            gates[h] = inputs[h] + recurrent[h];
+        forward_row(gates, reals(cells) + n * n_h, reals(hidden) + n * n_h,
+                    row_of(&step->before, &step->before_rows, n), n_h);
+    }
+    free(gates);
+}
+
 static void ref_lstm_cell_backward(struct backend *backend, const struct tensor *gates,
                                    const struct tensor *d_cells, const struct tensor *cells,
                                    const struct tensor *before, const struct tensor *d_hidden)
@@ -287,6 +319,7 @@ static void ref_lstm_cell_backward(struct backend *backend, const struct tensor 
 void REF(set_lstm)(struct backend_ops *ops)
 {
     ops->lstm_cell = ref_lstm_cell;
+    ops->lstm_step_cell = ref_lstm_step_cell;
     ops->lstm_cell_backward = ref_lstm_cell_backward;
     ops->lstm_forward = ref_lstm_forward;
     ops->lstm_backward = ref_lstm_backward;

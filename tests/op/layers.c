@@ -198,6 +198,31 @@ static void try_lstm_cell(struct checker *c, int64_t rows, int64_t n_h, bool has
     check_trial(c, &trial);
 }
 
+/* cells, hidden, inputs, input_rows, recurrent, recurrent_rows, before, before_rows */
+static void call_lstm_step_cell(struct backend *backend, struct tensor *t, struct weight *w,
+                                const struct trial *trial)
+{
+    (void)w, (void)trial;
+    const struct lstm_step step = {t[2], t[3], t[4], t[5], t[6], t[7]};
+    backend->ops->lstm_step_cell(backend, &t[0], &t[1], &step);
+}
+
+static void try_lstm_step_cell(struct checker *c, int64_t rows, int64_t n_h, bool is_shared)
+{
+    const int64_t n_inputs = is_shared ? 1 + rows / 3 : rows;
+    const int64_t n_states = is_shared ? 1 + rows / 2 : rows, n_before = is_shared ? 9 : rows;
+    struct trial trial = trial_of(c, "lstm_step_cell", call_lstm_step_cell);
+    add_reals(c, &trial, "cells", USE_OUT, 1, 2, rows, n_h, 0);
+    add_reals(c, &trial, "hidden", USE_OUT, 1, 2, rows, n_h, 0);
+    add_reals(c, &trial, "inputs", USE_IN, 2, 2, n_inputs, 4 * n_h, 0);
+    add_ints(c, &trial, "input_rows", USE_IN, n_inputs, 1, is_shared ? rows : -1, 0);
+    add_reals(c, &trial, "recurrent", USE_IN, 2, 2, n_states, 4 * n_h, 0);
+    add_ints(c, &trial, "recurrent_rows", USE_IN, n_states, 1, is_shared ? rows : -1, 0);
+    add_reals(c, &trial, "before", USE_IN, 1, 2, n_before, n_h, 0);
+    add_ints(c, &trial, "before_rows", USE_IN, n_before, 1, is_shared ? rows : -1, 0);
+    check_trial(c, &trial);
+}
+
 /* The gates are numbers in 0..1, as the forward pass leaves them; the candidates up to 1 too. */
 static void try_lstm_cell_backward(struct checker *c, int64_t rows, int64_t n_h, bool has_before)
 {
@@ -218,6 +243,14 @@ static void check_lstm_cell(struct checker *c)
         for (int has_before = 0; has_before < 2; has_before++)
             try_lstm_cell(c, c->is_bench ? 640 : row_counts[i], c->is_bench ? 512 : 1 + 7 * i,
                           has_before);
+}
+
+static void check_lstm_step_cell(struct checker *c)
+{
+    for (int i = 0; i < N_ROW_COUNTS; i++)
+        for (int is_shared = 0; is_shared < 2; is_shared++)
+            try_lstm_step_cell(c, c->is_bench ? 320 : row_counts[i], c->is_bench ? 512 : 1 + 7 * i,
+                               is_shared);
 }
 
 static void check_lstm_cell_backward(struct checker *c)
@@ -445,6 +478,7 @@ const struct op_check layer_checks[] = {
     OP(lstm_forward, check_lstm_forward),
     OP(lstm_backward, check_lstm_backward),
     OP(lstm_cell, check_lstm_cell),
+    OP(lstm_step_cell, check_lstm_step_cell),
     OP(lstm_cell_backward, check_lstm_cell_backward),
     OP(additive_scores, check_additive_scores),
     OP(additive_scores_backward, check_additive_scores_backward),
