@@ -12,6 +12,9 @@
 #include "beam/beam.h"
 #include "model/languages.h"
 
+/* Threads that share one batch. More of them wait for each other longer than they compute. */
+enum { MOST_TOGETHER = 4 };
+
 /* One translation of one segment. */
 struct output_text {
     struct buffer text;
@@ -51,6 +54,7 @@ struct translator {
     size_t result_capacity;
     struct worker *workers; /* [n_workers] */
     int64_t n_workers;
+    struct backend team; /* of several threads, for a batch that is alone; opened when first used */
 };
 
 struct translator_options translator_defaults(const struct config *config)
@@ -150,6 +154,7 @@ void translator_close(struct translator *translator)
         return;
     for (int64_t i = 0; i < translator->n_workers; i++)
         close_worker(&translator->workers[i]);
+    backend_close(&translator->team);
     for (size_t i = 0; i < translator->output_capacity; i++)
         buffer_free(&translator->outputs[i].text);
     for (size_t i = 0; i < translator->result_capacity; i++)
@@ -256,10 +261,33 @@ static enum status fill_batch(struct worker *worker, const size_t *order, size_t
     return batch_finish(&worker->batch, worker->translator->beam.bos, 0);
 }
 
+/* A batch that is alone, as a line typed by someone who waits, gets all threads: what its few rows
+ * wait for is the memory that weights come from, and two cores read more of it than one. */
+static enum status choose_backend(struct worker *worker, struct backend **backend)
+{
+    struct translator *translator = worker->translator;
+    const int n_threads =
+        translator->n_workers < MOST_TOGETHER ? (int)translator->n_workers : MOST_TOGETHER;
+    *backend = &worker->backend;
+    if (translator->n_batches > 1 || n_threads == 1)
+        return STATUS_OK;
+    if (!translator->team.ops) {
+        const enum status status =
+            backend_open(&translator->team, worker->backend.ops->name, n_threads);
+        if (status < 0)
+            return status;
+    }
+    *backend = &translator->team;
+    return STATUS_OK;
+}
+
 static enum status search(struct worker *worker, size_t count)
 {
     struct translator *translator = worker->translator;
-    const struct pass pass = {.backend = &worker->backend, .arena = &worker->device};
+    struct pass pass = {.arena = &worker->device};
+    enum status status = choose_backend(worker, &pass.backend);
+    if (status < 0)
+        return status;
     if (count > worker->nbest_capacity) {
         struct nbest *nbest = realloc(worker->nbest, count * sizeof *nbest);
         if (!nbest)
@@ -267,7 +295,7 @@ static enum status search(struct worker *worker, size_t count)
         worker->nbest = nbest;
         worker->nbest_capacity = count;
     }
-    const enum status status = model_batch_upload(&worker->uploaded, &pass, &worker->batch);
+    status = model_batch_upload(&worker->uploaded, &pass, &worker->batch);
     if (status < 0)
         return status;
     const struct tensor memory =

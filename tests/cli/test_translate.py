@@ -71,7 +71,9 @@ def test_lines(bench):
     expect_same_lines(lines, wanted, [back[i] for i in range(N_LINES)], "shuffled")
     alone = bench.random.sample(range(N_LINES), 5)
     for i in alone:
-        expect_same_lines([lines[i]], [wanted[i]], translate(bench, [lines[i]]), "alone")
+        for threads in "1", "2", "3":
+            expect_same_lines([lines[i]], [wanted[i]],
+                              translate(bench, [lines[i]], "--threads", threads), "alone")
 
 
 def test_line_ends(bench):
