@@ -63,6 +63,14 @@ struct weight {
     struct tensor value; /* [in, out] or [E, in, out] real, borrowed */
     void *packed;        /* the backend's own; NULL before the first weight_pack() */
     bool is_packed[2];   /* as stored; transposed */
+
+    /* Of a weight in int8 (backend/quantize.h), else absent. It is packed in one form, which the
+     * blocks are for, and products read these alone: value may be a shape without data. Rows of
+     * x are rounded to int8 by their own scale, the sums are exact, and a row of the result is
+     * sums * (scale of the row * scales) + bias, to the bit on every processor. Not for training:
+     * backward operations refuse it. */
+    struct tensor blocks; /* i8, borrowed, only read: it may be a file's mapping */
+    struct tensor scales; /* [out], or [E, out]; f32, borrowed */
 };
 
 /* Of so many matrices or more, E, the cpu keeps no copies: few rows meet each, and packing costs

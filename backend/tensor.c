@@ -9,6 +9,8 @@ size_t dtype_size(enum dtype dtype)
         return 4;
     case DTYPE_F64:
         return 8;
+    case DTYPE_I8:
+        return 1;
     }
     CHECK(false, "dtype %d", (int)dtype);
 }

@@ -10,7 +10,7 @@
 
 enum { TENSOR_MAX_RANK = 4 };
 
-enum dtype { DTYPE_F32, DTYPE_F64, DTYPE_I32 };
+enum dtype { DTYPE_F32, DTYPE_F64, DTYPE_I32, DTYPE_I8 };
 
 struct tensor {
     void *data;                   /* borrowed from an arena; NULL in a zeroed, absent tensor */

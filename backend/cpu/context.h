@@ -22,6 +22,8 @@ struct context {
     struct gemm *gemm;
     float *scratch; /* owned; grows to the largest call and stays */
     size_t scratch_count;
+    char *rows; /* owned; likewise, for rounded rows, while the scratch holds something else */
+    size_t rows_bytes;
     pthread_t caller; /* the thread whose team has its denormals flushed */
     bool has_caller;
 };
@@ -51,6 +53,9 @@ bool context_enter(struct backend *backend);
 /* Memory for one call, undefined, aligned to a cache line; the next call of it may move it. NULL
  * when there is none, and then the backend has the error. */
 float *context_scratch(struct backend *backend, size_t count);
+
+/* The same, of other memory, in bytes. */
+char *context_rows(struct backend *backend, size_t size_bytes);
 
 /* How many threads are worth starting for so many numbers. */
 static inline int context_parts(const struct backend *backend, int64_t count)

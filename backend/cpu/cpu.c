@@ -46,6 +46,21 @@ float *context_scratch(struct backend *backend, size_t count)
     return context->scratch;
 }
 
+char *context_rows(struct backend *backend, size_t size_bytes)
+{
+    struct context *context = context_of(backend);
+    if (size_bytes <= context->rows_bytes && context->rows)
+        return context->rows;
+    const size_t rounded =
+        (size_bytes + size_bytes / 4 + ARENA_ALIGNMENT) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+    free(context->rows);
+    context->rows = aligned_alloc(ARENA_ALIGNMENT, rounded);
+    context->rows_bytes = context->rows ? rounded : 0;
+    if (!context->rows)
+        backend_fail(backend, "no memory for rows of %zu bytes", size_bytes);
+    return context->rows;
+}
+
 static void cpu_close(struct backend *backend)
 {
     struct context *context = context_of(backend);
@@ -53,6 +68,7 @@ static void cpu_close(struct backend *backend)
         return;
     gemm_close(context->gemm);
     free(context->scratch);
+    free(context->rows);
     free(context);
     backend->context = NULL;
 }

@@ -64,6 +64,18 @@ bool lane_has_amx(void)
     return (isa & amx) == amx;
 }
 
+enum lane_vectors lane_best_vectors(void)
+{
+    static const unsigned wanted[] = {[LANE_AVX2] = dnnl_cpu_isa_avx2,
+                                      [LANE_VNNI] = dnnl_cpu_isa_avx512_core_vnni,
+                                      [LANE_AMX] = dnnl_cpu_isa_avx512_core_amx};
+    const unsigned isa = dnnl_get_effective_cpu_isa();
+    enum lane_vectors vectors = LANE_AMX;
+    while (vectors > LANE_PLAIN && (isa & wanted[vectors]) != wanted[vectors])
+        vectors--;
+    return vectors;
+}
+
 struct lane *lane_open(int n_threads)
 {
     struct lane *lane = calloc(1, sizeof *lane);

@@ -18,6 +18,11 @@ struct gemm_end;
 /* Whether the processor multiplies matrices of bf16 faster than of f32: with AMX. */
 bool lane_has_amx(void);
 
+/* Vector units, as far as oneDNN may use them (ONEDNN_MAX_CPU_ISA): so that all of this folder's
+ * kernels follow one setting. */
+enum lane_vectors { LANE_PLAIN, LANE_AVX2, LANE_VNNI, LANE_AMX };
+enum lane_vectors lane_best_vectors(void);
+
 /* NULL when oneDNN or the memory fails. */
 struct lane *lane_open(int n_threads);
 void lane_close(struct lane *lane);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "backend/cpu/context.h"
+#include "backend/cpu/int8.h"
 #include "backend/cpu/plain.h"
 
 /* Packed forms of a weight: each has a layout, and its matrices one after the other. A weight that
@@ -43,6 +44,12 @@ static void cpu_weight_pack(struct backend *backend, struct weight *weight, int 
     CHECK(w->rank == 2 || w->rank == 3, "weight of rank %d", w->rank);
     if (!context_enter(backend))
         return;
+    if (weight->blocks.rank) { /* used as they lie */
+        CHECK(forms == PACK_PLAIN || forms == PACK_TRANSPOSED,
+              "a weight in int8 has one form, not those of %d", forms);
+        weight->is_packed[forms == PACK_TRANSPOSED] = true;
+        return;
+    }
     const int64_t count = w->rank == 3 ? w->dim[0] : 1;
     const int64_t in = w->dim[w->rank - 2], out = w->dim[w->rank - 1];
     if (!weight->packed)
@@ -80,6 +87,7 @@ static void cpu_weight_free(struct backend *backend, struct weight *weight)
     weight->is_packed[0] = weight->is_packed[1] = false;
 }
 
+/* The form of a weight for a product; NULL of one in int8. */
 static const struct form *checked_form(const struct tensor *y, const struct tensor *x,
                                        const struct weight *weight, bool transposed, int rank)
 {
@@ -93,16 +101,20 @@ static const struct form *checked_form(const struct tensor *y, const struct tens
           (long long)in, (long long)out, transposed ? " transposed" : "");
     CHECK(weight->is_packed[transposed], "weight is not packed%s", transposed ? " transposed" : "");
     const struct packed *packed = weight->packed;
-    return &packed->form[transposed];
+    return packed ? &packed->form[transposed] : NULL;
 }
 
 void matmul_rows(struct backend *backend, float *y, const float *x, int64_t rows,
                  const struct weight *weight, bool transposed, const float *bias, bool accumulate)
 {
     CHECK(weight->is_packed[transposed], "weight is not packed%s", transposed ? " transposed" : "");
+    const struct gemm_end end = {bias, ACTIVATION_NONE, accumulate};
+    if (weight->blocks.rank) {
+        int8_linear(backend, y, x, rows, weight, transposed, end);
+        return;
+    }
     const struct packed *packed = weight->packed;
     const struct form *form = &packed->form[transposed];
-    const struct gemm_end end = {bias, ACTIVATION_NONE, accumulate};
     gemm_rows(backend, form->layout, form->data, y, x, rows, end);
 }
 
@@ -117,7 +129,10 @@ static void cpu_linear(struct backend *backend, const struct tensor *y, const st
     CHECK(!bias || tensor_count(bias) == tensor_columns(y), "bias of %lld numbers",
           (long long)tensor_count(bias));
     const struct gemm_end end = {bias ? floats(bias) : NULL, activation, accumulate};
-    gemm_rows(backend, form->layout, form->data, floats(y), floats(x), tensor_rows(x), end);
+    if (weight->blocks.rank)
+        int8_linear(backend, floats(y), floats(x), tensor_rows(x), weight, transposed, end);
+    else
+        gemm_rows(backend, form->layout, form->data, floats(y), floats(x), tensor_rows(x), end);
 }
 
 static void cpu_grouped_linear(struct backend *backend, const struct tensor *y,
@@ -135,7 +150,9 @@ static void cpu_grouped_linear(struct backend *backend, const struct tensor *y,
     CHECK(!bias || tensor_count(bias) == n_groups * tensor_columns(y), "bias of %lld numbers",
           (long long)tensor_count(bias));
     const struct gemm_end end = {bias ? floats(bias) : NULL, activation, false};
-    if (!form->layout)
+    if (weight->blocks.rank)
+        int8_groups(backend, floats(y), floats(x), start, n_groups, weight, transposed, end);
+    else if (!form->layout)
         plain_groups(backend, &weight->value, transposed, floats(y), floats(x), start, end);
     else
         gemm_groups(backend, form->layout, form->data, floats(y), floats(x), start, n_groups, end);

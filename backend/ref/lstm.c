@@ -82,6 +82,42 @@ static void backward_row(real *gates, real *d_cell, const real *cell, const real
     }
 }
 
+/* The sums a [4H] of one row; r_before may be NULL. */
+static void sum_gates(real *gates, const real *x_row, const real *r_before, const struct lstm *lstm,
+                      struct shape s)
+{
+    const int64_t width = 4 * s.n_h;
+    if (lstm->input->blocks.rank) {
+        const real *bias = reals(&lstm->bias);
+        REF(int8_row)(gates, x_row, lstm->input, false, 0, bias, ACTIVATION_NONE, false);
+        if (r_before)
+            REF(int8_row)(gates, r_before, lstm->recurrent, false, 0, NULL, ACTIVATION_NONE, true);
+        return;
+    }
+    for (int64_t h = 0; h < width; h++) {
+        double a = reals(&lstm->bias)[h];
+        for (int64_t i = 0; i < s.n_i; i++)
+            a += (double)x_row[i] * reals(&lstm->input->value)[i * width + h];
+        for (int64_t p = 0; r_before && p < s.n_p; p++)
+            a += (double)r_before[p] * reals(&lstm->recurrent->value)[p * width + h];
+        gates[h] = (real)a;
+    }
+}
+
+static void project(real *r_row, const real *hidden, const struct lstm *lstm, struct shape s)
+{
+    if (lstm->projection->blocks.rank) {
+        REF(int8_row)(r_row, hidden, lstm->projection, false, 0, NULL, ACTIVATION_NONE, false);
+        return;
+    }
+    for (int64_t p = 0; p < s.n_p; p++) {
+        double sum = 0;
+        for (int64_t h = 0; h < s.n_h; h++)
+            sum += (double)hidden[h] * reals(&lstm->projection->value)[h * s.n_p + p];
+        r_row[p] = (real)sum;
+    }
+}
+
 static void forward_cell(const struct tensor *r, const struct tensor *x, const struct lstm *lstm,
                          struct shape s, int64_t t, int64_t b)
 {
@@ -100,22 +136,10 @@ static void forward_cell(const struct tensor *r, const struct tensor *x, const s
     }
     const real *r_before = state_before(r, &lstm->first_r, t, b, s);
     const real *c_before = state_before(&lstm->cells, &lstm->first_c, t, b, s);
-    const real *x_row = reals(x) + n * s.n_i;
-    for (int64_t h = 0; h < width; h++) {
-        double a = reals(&lstm->bias)[h];
-        for (int64_t i = 0; i < s.n_i; i++)
-            a += (double)x_row[i] * reals(&lstm->input->value)[i * width + h];
-        for (int64_t p = 0; r_before && p < s.n_p; p++)
-            a += (double)r_before[p] * reals(&lstm->recurrent->value)[p * width + h];
-        gates[h] = (real)a;
-    }
+    sum_gates(gates, reals(x) + n * s.n_i, r_before, lstm, s);
     forward_row(gates, cell, hidden, c_before, s.n_h);
-    for (int64_t p = 0; lstm->projection && p < s.n_p; p++) {
-        double sum = 0;
-        for (int64_t h = 0; h < s.n_h; h++)
-            sum += (double)hidden[h] * reals(&lstm->projection->value)[h * s.n_p + p];
-        r_row[p] = (real)sum;
-    }
+    if (lstm->projection)
+        project(r_row, hidden, lstm, s);
 }
 
 static void ref_lstm_forward(struct backend *backend, const struct tensor *r,

@@ -5,7 +5,9 @@
 static void ref_weight_pack(struct backend *backend, struct weight *weight, int forms)
 {
     (void)backend;
-    weight->packed = weight->value.data;
+    CHECK(weight->blocks.rank == 0 || forms == PACK_PLAIN || forms == PACK_TRANSPOSED,
+          "a weight in int8 has one form, not those of %d", forms);
+    weight->packed = weight->blocks.rank ? weight->blocks.data : weight->value.data;
     weight->is_packed[0] |= (forms & PACK_PLAIN) != 0;
     weight->is_packed[1] |= (forms & PACK_TRANSPOSED) != 0;
 }
@@ -17,12 +19,23 @@ static void ref_weight_free(struct backend *backend, struct weight *weight)
     weight->is_packed[0] = weight->is_packed[1] = false;
 }
 
-/* Rows first .. last-1 of y = act(x W + bias), with W [in, out] or its transpose. */
-static void multiply_rows(real *y, const real *x, int64_t first, int64_t last, const real *w,
-                          int64_t in, int64_t out, bool transposed, const real *bias,
-                          enum activation activation, bool accumulate)
+/* Rows first .. last-1 of y = act(x W + bias), with matrix `group` of a weight or its transpose. */
+static void multiply_rows(real *y, const real *x, int64_t first, int64_t last,
+                          const struct weight *weight, int64_t group, bool transposed,
+                          const real *bias, enum activation activation, bool accumulate)
 {
+    const struct tensor *value = &weight->value;
+    const int64_t in = value->dim[value->rank - 2], out = value->dim[value->rank - 1];
     const int64_t n_x = transposed ? out : in, n_y = transposed ? in : out;
+    if (weight->blocks.rank) {
+        for (int64_t n = first; n < last; n++) {
+            real *to = y + n * n_y;
+            const real *of = x + n * n_x;
+            REF(int8_row)(to, of, weight, transposed, group, bias, activation, accumulate);
+        }
+        return;
+    }
+    const real *w = reals(value) + group * in * out;
     for (int64_t n = first; n < last; n++)
         for (int64_t j = 0; j < n_y; j++) {
             double sum = bias ? bias[j] : 0;
@@ -54,9 +67,8 @@ static void ref_linear(struct backend *backend, const struct tensor *y, const st
     (void)backend;
     check_linear(y, x, weight, transposed, 2);
     CHECK(!accumulate || activation == ACTIVATION_NONE, "an activation cannot accumulate");
-    multiply_rows(reals(y), reals(x), 0, tensor_rows(x), reals(&weight->value),
-                  weight->value.dim[0], weight->value.dim[1], transposed, bias ? reals(bias) : NULL,
-                  activation, accumulate);
+    multiply_rows(reals(y), reals(x), 0, tensor_rows(x), weight, 0, transposed,
+                  bias ? reals(bias) : NULL, activation, accumulate);
 }
 
 static void ref_grouped_linear(struct backend *backend, const struct tensor *y,
@@ -69,8 +81,7 @@ static void ref_grouped_linear(struct backend *backend, const struct tensor *y,
     const int32_t *start = ints(offsets);
     const int64_t in = weight->value.dim[1], out = weight->value.dim[2];
     for (int64_t e = 0; e < weight->value.dim[0]; e++)
-        multiply_rows(reals(y), reals(x), start[e], start[e + 1],
-                      reals(&weight->value) + e * in * out, in, out, transposed,
+        multiply_rows(reals(y), reals(x), start[e], start[e + 1], weight, e, transposed,
                       bias ? reals(bias) + e * (transposed ? in : out) : NULL, activation, false);
 }
 

@@ -45,6 +45,10 @@ void REF(set_rows)(struct backend_ops *ops);
 void REF(set_topk)(struct backend_ops *ops);
 
 /* Shared between the files. */
+/* y [out] = act(x [in] W + bias) or y += x W + bias with matrix `group` of a weight in int8; bias
+ * may be NULL. */
+void REF(int8_row)(real *y, const real *x, const struct weight *weight, bool transposed,
+                   int64_t group, const real *bias, enum activation activation, bool accumulate);
 double REF(activation_value)(double x, enum activation activation);
 double REF(activation_slope)(double y, enum activation activation); /* from y = act(x) */
 

@@ -47,6 +47,12 @@ static void pack(struct checker *c, struct weight *weight, struct tensor value)
     c->handles[0].ops->weight_pack(&c->handles[0], weight, PACK_PLAIN | PACK_TRANSPOSED);
 }
 
+static void pack_int8(struct checker *c, struct weight *weight, struct tensor value,
+                      bool transposed)
+{
+    *weight = round_weight(c, &c->handles[0], &value, value.data, transposed);
+}
+
 static void check_rows(struct checker *c, const char *op, struct state *state, int64_t n_rows,
                        compute_rows *compute)
 {
@@ -299,6 +305,32 @@ static void check_workers(struct checker *c)
     c->handles[0].ops->weight_free(&c->handles[0], &weight);
 }
 
+/* The same with weights in int8. */
+static void check_int8_products(struct checker *c)
+{
+    for (int form = 0; form < 2; form++) {
+        struct state s = {.width = 100, .flag = form};
+        s.t[0] = random_tensor(c, 1, 2, 300, 96, 0);
+        s.t[1] = random_tensor(c, 1, 1, 100, 0, 0);
+        pack_int8(c, &s.w[0], random_tensor(c, 0.1, 2, form ? 100 : 96, form ? 96 : 100, 0), form);
+        check_rows(c, "linear", &s, 300, linear_rows);
+        s = (struct state){.width = form ? 50 : 72, .flag = form};
+        s.t[0] = random_tensor(c, 1, 2, 320, form ? 72 : 50, 0);
+        s.t[1] = random_tensor(c, 1, 2, 8, s.width, 0);
+        pack_int8(c, &s.w[0], random_tensor(c, 0.1, 3, 8, 50, 72), form);
+        check_rows(c, "grouped_linear", &s, 320, grouped_rows);
+    }
+    struct state s = {.width = 24 + 40};
+    s.t[0] = random_tensor(c, 1, 2, 300, 30, 0);
+    s.t[1] = random_tensor(c, 1, 1, 160, 0, 0);
+    s.t[2] = random_tensor(c, 1, 2, 300, 24, 0);
+    s.t[3] = random_tensor(c, 1, 2, 300, 40, 0);
+    pack_int8(c, &s.w[0], random_tensor(c, 0.1, 2, 30, 160, 0), false);
+    pack_int8(c, &s.w[1], random_tensor(c, 0.1, 2, 24, 160, 0), false);
+    pack_int8(c, &s.w[2], random_tensor(c, 0.1, 2, 40, 24, 0), false);
+    check_rows(c, "lstm_forward", &s, 300, lstm_rows);
+}
+
 static void check_products(struct checker *c)
 {
     check_linear_rows(c, 96, 100);
@@ -337,6 +369,7 @@ void check_invariance(struct checker *c)
 {
     const size_t mark = arena_mark(&c->arena);
     check_products(c);
+    check_int8_products(c);
     check_workers(c);
     struct state s = {.width = 37};
     s.t[0] = random_tensor(c, 2, 2, 300, 37, 0);

@@ -11,7 +11,8 @@
 #include "tests/op/op.h"
 
 static const struct op_check *const families[] = {element_checks, row_checks,  product_checks,
-                                                  layer_checks,   gate_checks, choice_checks};
+                                                  layer_checks,   gate_checks, choice_checks,
+                                                  int8_checks};
 enum { SKIPPED = 77 }; /* meson's word for it */
 enum { N_FAMILIES = sizeof families / sizeof *families };
 

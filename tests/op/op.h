@@ -36,6 +36,13 @@ struct trial {
                  const struct trial *trial);
     int n_operands;
     struct operand operands[MAX_OPERANDS];
+    enum {
+        INT8_NONE,
+        INT8_PLAIN,
+        INT8_TRANSPOSED
+    } int8;        /* weights are rounded to int8, to be read
+                                                             in this form */
+    bool is_exact; /* the outputs are the reference's to the bit */
     bool is_split; /* sums over rows may follow the threads: the bits may differ among handles */
     bool flag[3];
     int64_t number[3];
@@ -69,7 +76,7 @@ struct op_check {
 };
 
 extern const struct op_check element_checks[], layer_checks[], product_checks[], row_checks[],
-    gate_checks[], choice_checks[]; /* each ends with a NULL name */
+    gate_checks[], choice_checks[], int8_checks[]; /* each ends with a NULL name */
 
 #define OP(member, check)                                                                          \
     {                                                                                              \
@@ -116,6 +123,11 @@ const struct tensor *given(const struct tensor *tensor);
 
 /* Compares on all handles, or times; counts and reports. The trial's memory is given back. */
 void check_trial(struct checker *checker, const struct trial *trial);
+
+/* A weight in int8, of the shape of value and rounded from numbers, of which the backend sees no
+ * more than the blocks and scales. */
+struct weight round_weight(struct checker *checker, struct backend *backend,
+                           const struct tensor *value, const float *numbers, bool transposed);
 
 /* Runs on one backend, and replaces the values of all operands by what they are afterwards. */
 void run_trial(struct checker *checker, struct backend *backend, struct trial *trial);
