@@ -12,7 +12,8 @@ void linear_init(struct linear *linear, struct param_list *params, const char *p
                                                    .dim = {in, out},
                                                    .start = PARAM_UNIFORM,
                                                    .bound = sqrt(3.0 / (double)in),
-                                                   .forms = PACK_PLAIN},
+                                                   .forms = PACK_PLAIN,
+                                                   .may_round = true},
                                "%s.weight", prefix);
     if (has_bias)
         linear->bias =

@@ -11,7 +11,8 @@ static struct param *add_matrix(struct param_list *params, const char *prefix, c
                                          .dim = {in, out},
                                          .start = PARAM_UNIFORM,
                                          .bound = bound,
-                                         .forms = PACK_PLAIN},
+                                         .forms = PACK_PLAIN,
+                                         .may_round = true},
                      "%s.%s", prefix, name);
 }
 

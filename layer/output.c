@@ -14,13 +14,16 @@ void output_init(struct output *output, struct param_list *params, const char *p
     *output = (struct output){.weight = tied};
     if (tied)
         tied->forms |= PACK_TRANSPOSED;
-    else
+    if (tied && params->is_int8)
+        param_round(params, tied);
+    if (!tied)
         output->weight = param_add(params,
                                    (struct param_spec){.rank = 2,
                                                        .dim = {vocabulary, dim},
                                                        .start = PARAM_NORMAL,
                                                        .bound = 1 / sqrt((double)dim),
-                                                       .forms = PACK_TRANSPOSED},
+                                                       .forms = PACK_TRANSPOSED,
+                                                       .may_round = true},
                                    "%s.weight", prefix);
     output->bias =
         param_add(params, (struct param_spec){.rank = 1, .dim = {vocabulary}}, "%s.bias", prefix);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/quantize.h"
 #include "base/parallel.h"
 #include "layer/phase.h"
 
@@ -35,6 +36,16 @@ static struct tensor take_like(struct param_list *list, struct param_spec spec)
     if (spec.rank == 2)
         return tensor_2d(list->arena, real, spec.dim[0], spec.dim[1]);
     return tensor_3d(list->arena, real, spec.dim[0], spec.dim[1], spec.dim[2]);
+}
+
+/* A matrix that is kept in int8 alone has a shape for others to read, and no data. */
+static struct tensor take_value(struct param_list *list, struct param_spec spec)
+{
+    if (!list->is_int8 || !spec.may_round)
+        return take_like(list, spec);
+    struct tensor shape = {.rank = spec.rank, .dtype = list->backend->real};
+    memcpy(shape.dim, spec.dim, sizeof spec.dim);
+    return shape;
 }
 
 static struct tensor take_zeros(struct param_list *list, struct param_spec spec)
@@ -75,7 +86,9 @@ struct param *param_add(struct param_list *list, struct param_spec spec, const c
     param->start = spec.start;
     param->bound = spec.bound;
     param->forms = spec.forms;
-    param->weight.value = take_like(list, spec);
+    param->weight.value = take_value(list, spec);
+    if (list->is_int8 && spec.may_round)
+        param_round(list, param);
     if (list->is_training) {
         param->grad = take_like(list, spec);
         take_moments(list, param, spec);
@@ -85,6 +98,17 @@ struct param *param_add(struct param_list *list, struct param_spec spec, const c
     if (grow(list))
         list->items[list->count++] = param;
     return param;
+}
+
+void param_round(struct param_list *list, struct param *param)
+{
+    struct weight *weight = &param->weight;
+    const bool transposed = param->forms == PACK_TRANSPOSED;
+    CHECK(list->is_int8 && !list->is_training && (transposed || param->forms == PACK_PLAIN),
+          "%s in int8 with forms %d", param->name, param->forms);
+    const struct tensor scales = quantized_scales(&weight->value, transposed);
+    weight->blocks = quantized_blocks(&weight->value, transposed);
+    weight->scales = tensor_like(list->arena, &scales);
 }
 
 enum status param_list_check(const struct param_list *list)
@@ -186,6 +210,7 @@ static void start_param(struct param_list *list, const struct param *param, uint
 
 void param_list_start(struct param_list *list, uint64_t seed)
 {
+    CHECK(!list->is_int8, "start values are not in int8");
     for (int64_t i = 0; i < list->count; i++)
         start_param(list, list->items[i], seed, (uint32_t)i);
 }

@@ -36,6 +36,7 @@ struct param_list {
     struct arena *arena;     /* borrowed; holds values, gradients and moments */
     bool is_training;        /* gradients and moments exist */
     bool has_average;        /* and moving averages */
+    bool is_int8;            /* matrices that may be are in int8; such a list does not train */
     bool factors_experts;    /* experts have no first moments, and their matrices [E, in, out]
                                 factored second ones */
     struct param **items;    /* owned */
@@ -51,12 +52,17 @@ struct param_spec {
     double bound;
     int forms;
     bool is_expert; /* of one of E experts */
+    bool may_round; /* a matrix that products read in one form and may read in int8 */
 };
 
 /* Adds a parameter; its value is undefined until param_list_start() or a load. name_format makes
  * the name. Never NULL; a failure is kept in list->error and param_list_check() returns it. */
 struct param *param_add(struct param_list *list, struct param_spec spec, const char *name_format,
                         ...) __attribute__((format(printf, 3, 4)));
+
+/* In a list in int8: lets products read a parameter in int8 where it is kept as it is, too, as a
+ * tied embedding. Blocks have a shape, their data comes with a file; scales are the arena's. */
+void param_round(struct param_list *list, struct param *param);
 
 enum status param_list_check(const struct param_list *list) STATUS_CHECKED;
 

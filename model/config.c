@@ -314,6 +314,11 @@ enum status config_check_train(const struct config *config)
         status_hint("set save.dir, as in save.dir=runs/first");
         return STATUS_CONFIG;
     }
+    if (config->model.dtype != CONFIG_DTYPE_F32) {
+        status_set(STATUS_CONFIG, "model.dtype is int8, and such a model cannot be trained");
+        status_hint("train with model.dtype: f32, and convert the result with 'mixt convert'");
+        return STATUS_CONFIG;
+    }
     if (config->valid.patience > 0 && config->data.valid.n == 0)
         return status_set(STATUS_CONFIG, "valid.patience is %lld, but data.valid names no files",
                           (long long)config->valid.patience);

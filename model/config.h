@@ -35,6 +35,7 @@ enum config_normalize {
     CONFIG_NORMALIZE_IDENTITY
 };
 enum config_model_type { CONFIG_MODEL_GNMT, CONFIG_MODEL_LM };
+enum config_dtype { CONFIG_DTYPE_F32, CONFIG_DTYPE_INT8 };
 enum config_bidirectional { CONFIG_BIDIRECTIONAL_FIRST, CONFIG_BIDIRECTIONAL_NONE };
 enum config_attention { CONFIG_ATTENTION_FACTORED_TANH, CONFIG_ATTENTION_ADDITIVE };
 enum config_gate {
@@ -121,7 +122,8 @@ struct config_moe {
 
 struct config_model {
     enum config_model_type type;
-    int64_t dim; /* D */
+    enum config_dtype dtype; /* of the matrices that products read, but the gates' */
+    int64_t dim;             /* D */
     double dropout;
     unsigned tie; /* bits of enum config_tie; a language model's embedding is the source's */
     struct {      /* all layers of a language model */

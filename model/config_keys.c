@@ -21,6 +21,7 @@ static const char *const subword_types[] = {"unigram", "bpe", NULL};
 static const char *const normalizations[] = {"nmt_nfkc", "nfkc",     "nmt_nfkc_cf",
                                              "nfkc_cf",  "identity", NULL};
 static const char *const model_types[] = {"gnmt", "lm", NULL};
+static const char *const dtypes[] = {"f32", "int8", NULL};
 static const char *const ties[] = {"source", "target", "softmax", NULL};
 static const char *const bidirectionals[] = {"first", "none", NULL};
 static const char *const attentions[] = {"factored_tanh", "additive", NULL};
@@ -52,6 +53,7 @@ const struct config_key config_keys[] = {
     {"data.max_len", INT(data.max_len), "100", 1, 10000, 0, NULL, "pieces; longer training pairs are counted and left out"},
 
     {"model.type", WORD(model.type), "gnmt", 0, 0, MODEL, model_types, "gnmt: translator; lm: language model, all its layers model.encoder, none of them bidirectional"},
+    {"model.dtype", WORD(model.dtype), "f32", 0, 0, MODEL, dtypes, "how matrices are held; int8: of a model that 'mixt convert' made, which cannot be trained"},
     {"model.dim", INT(model.dim), "256", 1, 65536, MODEL, NULL, "width of embeddings and layers"},
     {"model.dropout", FLOAT(model.dropout), "0.2", 0, 1, BELOW, NULL, "share of values dropped between layers in training"},
     {"model.tie", CONFIG_TYPE_SET, FIELD(model.tie), "[source, target, softmax]", 0, 0, MODEL, ties, "embeddings that are one matrix; []: each its own; lm: softmax ties it to the one embedding"},

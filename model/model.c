@@ -5,6 +5,7 @@
 
 #include "layer/phase.h"
 #include "model/lm.h"
+#include "model/safetensors.h"
 
 /* A position's name for random numbers: over any max_len, and unique while an update has fewer than
  * 2^18 sentences; beyond, names repeat and so does noise, which does no harm. */
@@ -119,6 +120,7 @@ enum status model_init(struct model *model, struct backend *backend, const struc
                                         .arena = &model->arena,
                                         .is_training = is_training,
                                         .has_average = is_training && config->train.average > 0,
+                                        .is_int8 = config->model.dtype == CONFIG_DTYPE_INT8,
                                         .factors_experts = config->train.optimizer.experts ==
                                                            CONFIG_EXPERT_OPTIMIZER_FACTORED};
     const struct encoder_config encoder = encoder_config_of(config);
@@ -145,6 +147,7 @@ void model_free(struct model *model)
     param_list_free(&model->params);
     subword_free(model->subword);
     arena_free(&model->arena);
+    safetensors_close(model->file);
     *model = (struct model){0};
 }
 

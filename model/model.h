@@ -15,11 +15,14 @@
 #include "text/batch.h"
 #include "text/subword/sentencepiece.h"
 
+struct safetensors;
+
 struct model {
-    struct config config;    /* its model and subword parts count */
-    struct subword *subword; /* owned; NULL in a model without text */
-    int64_t vocabulary;      /* V */
-    struct arena arena;      /* owned: values, gradients, moments */
+    struct config config;     /* its model and subword parts count */
+    struct safetensors *file; /* owned; where the weights in int8 lie, mapped; else NULL */
+    struct subword *subword;  /* owned; NULL in a model without text */
+    int64_t vocabulary;       /* V */
+    struct arena arena;       /* owned: values, gradients, moments */
     struct param_list params;
     struct embedding source_embedding, target_embedding;
     struct output output;
@@ -27,7 +30,8 @@ struct model {
     struct decoder decoder; /* zeroed in a language model: no layers */
 };
 
-/* Lays a model out for V = vocabulary words; values are undefined until model_start() or a load.
+/* Lays a model out for V = vocabulary words; values are undefined until model_start() or a load;
+ * model.dtype int8 wants the latter, and no training.
  * is_training: with gradients and moments. backend is borrowed. On error the model is zeroed. */
 enum status model_init(struct model *model, struct backend *backend, const struct config *config,
                        int64_t vocabulary, bool is_training) STATUS_CHECKED;

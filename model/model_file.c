@@ -10,16 +10,22 @@
 
 static const char format_name[] = "mixt-1";
 
-enum { STATES = 6, MAX_METADATA = 32, NAME_BYTES = 160 };
+/* What a parameter may have: the forms of its value, then the optimiser's states of it. */
+enum { STATES = 8, VALUES = 3, BLOCKS = 0, MAX_METADATA = 32, NAME_BYTES = 160 };
 static const char *const state_suffix[STATES] = {
-    "", ".first", ".second", ".second_row", ".second_column", ".average"};
+    ".blocks", "", ".scales", ".first", ".second", ".second_row", ".second_column", ".average"};
 
-/* A parameter's value or one of the optimiser's states of it; absent where it has none. */
+/* One of these; absent where it has none. */
 static const struct tensor *state_of(const struct param *param, int state)
 {
-    const struct tensor *const states[STATES] = {&param->weight.value,  &param->first,
-                                                 &param->second,        &param->second_row,
-                                                 &param->second_column, &param->average};
+    static const struct tensor absent;
+    const struct weight *weight = &param->weight;
+    const bool is_int8_alone = weight->blocks.rank && !weight->value.data;
+    const struct tensor *const states[STATES] = {
+        &weight->blocks,       is_int8_alone ? &absent : &weight->value,
+        &weight->scales,       &param->first,
+        &param->second,        &param->second_row,
+        &param->second_column, &param->average};
     return states[state];
 }
 
@@ -35,6 +41,7 @@ struct inventory {
     const struct tensor **places;       /* owned */
     char *names;                        /* owned */
     size_t count;
+    const struct model_source *given; /* borrowed; NULL: the places are in memory */
 };
 
 static void inventory_free(struct inventory *inventory)
@@ -47,19 +54,32 @@ static void inventory_free(struct inventory *inventory)
 
 static struct safetensors_tensor describe(const struct tensor *tensor, const char *name)
 {
-    struct safetensors_tensor entry = {
-        .name = name,
-        .type = tensor->dtype == DTYPE_F64 ? SAFETENSORS_F64 : SAFETENSORS_F32,
-        .rank = tensor->rank,
-        .size = (uint64_t)tensor_count(tensor) * dtype_size(tensor->dtype)};
+    struct safetensors_tensor entry = {.name = name,
+                                       .type = tensor->dtype == DTYPE_F64  ? SAFETENSORS_F64
+                                               : tensor->dtype == DTYPE_I8 ? SAFETENSORS_I8
+                                                                           : SAFETENSORS_F32,
+                                       .rank = tensor->rank,
+                                       .size = (uint64_t)tensor_count(tensor) *
+                                               dtype_size(tensor->dtype)};
     memcpy(entry.dim, tensor->dim, sizeof tensor->dim);
     return entry;
+}
+
+static void inventory_add(struct inventory *inventory, const struct param *param, int state)
+{
+    const struct tensor *place = state_of(param, state);
+    if (place->rank == 0)
+        return;
+    char *name = inventory->names + inventory->count * NAME_BYTES;
+    name_state(name, param, state);
+    inventory->places[inventory->count] = place;
+    inventory->tensors[inventory->count++] = describe(place, name);
 }
 
 static enum status inventory_make(struct inventory *inventory, const struct model *model,
                                   bool with_state)
 {
-    const int n_states = with_state ? STATES : 1;
+    const int n_states = with_state ? STATES : VALUES;
     const size_t most = (size_t)model->params.count * (size_t)n_states + 1;
     *inventory = (struct inventory){.backend = model->params.backend,
                                     .tensors = calloc(most, sizeof *inventory->tensors),
@@ -70,16 +90,10 @@ static enum status inventory_make(struct inventory *inventory, const struct mode
         return status_set(STATUS_MEMORY, "no memory for the list of %zu tensors", most);
     }
     for (int64_t i = 0; i < model->params.count; i++)
-        for (int state = 0; state < n_states; state++) {
-            const struct param *param = model->params.items[i];
-            const struct tensor *place = state_of(param, state);
-            if (place->rank == 0)
-                continue;
-            char *name = inventory->names + inventory->count * NAME_BYTES;
-            name_state(name, param, state);
-            inventory->places[inventory->count] = place;
-            inventory->tensors[inventory->count++] = describe(place, name);
-        }
+        inventory_add(inventory, model->params.items[i], BLOCKS);
+    for (int64_t i = 0; i < model->params.count; i++)
+        for (int state = BLOCKS + 1; state < n_states; state++)
+            inventory_add(inventory, model->params.items[i], state);
     return STATUS_OK;
 }
 
@@ -100,27 +114,40 @@ static enum status download_part(void *context, size_t index, uint64_t offset, v
     return backend_sync(inventory->backend);
 }
 
-/* Settings, subword model, the texts and the tensors of an inventory. */
-static enum status write_file(const struct model *model, const char *path,
-                              const struct inventory *inventory,
-                              const struct safetensors_text *metadata, size_t n,
-                              const struct safetensors_source *source)
+static enum status ask_for_part(void *context, size_t index, uint64_t offset, void *target,
+                                size_t size)
+{
+    const struct inventory *inventory = context;
+    const struct model_source *given = inventory->given;
+    return given->read(given->context, inventory->tensors[index].name, offset, target, size);
+}
+
+/* Writes what model_save() or model_save_from() describe; given NULL: the tensors are in memory. */
+static enum status save(struct model *model, const char *path, bool with_state,
+                        const struct safetensors_text *metadata, size_t n,
+                        const struct model_source *given)
 {
     CHECK(n + 3 <= MAX_METADATA, "%zu texts", n);
     struct safetensors_text texts[MAX_METADATA] = {{.key = "format", .value = format_name}};
     struct buffer config = {0}, subword = {0};
+    struct inventory inventory = {0};
     const struct subword_text model_bytes = subword_serialized(model->subword);
     enum status status = config_write(&model->config, CONFIG_PART_PORTABLE, &config);
     if (status >= 0)
         status = base64_encode(model_bytes.bytes, model_bytes.size, &subword);
+    if (status >= 0)
+        status = inventory_make(&inventory, model, with_state);
     if (status < 0)
         goto done;
     texts[1] = (struct safetensors_text){.key = "config", .value = config.data};
     texts[2] = (struct safetensors_text){.key = "subword", .value = subword.data};
     for (size_t i = 0; i < n; i++)
         texts[3 + i] = metadata[i];
-    status = safetensors_write(path, inventory->tensors, inventory->count, texts, n + 3, source);
+    inventory.given = given;
+    const struct safetensors_source source = {given ? ask_for_part : download_part, &inventory};
+    status = safetensors_write(path, inventory.tensors, inventory.count, texts, n + 3, &source);
 done:
+    inventory_free(&inventory);
     buffer_free(&config);
     buffer_free(&subword);
     return status;
@@ -129,42 +156,13 @@ done:
 enum status model_save(struct model *model, const char *path, bool with_state,
                        const struct safetensors_text *metadata, size_t n)
 {
-    struct inventory inventory = {0};
-    const struct safetensors_source source = {download_part, &inventory};
-    enum status status = inventory_make(&inventory, model, with_state);
-    if (status >= 0)
-        status = write_file(model, path, &inventory, metadata, n, &source);
-    inventory_free(&inventory);
-    return status;
+    return save(model, path, with_state, metadata, n, NULL);
 }
 
-/* A model's parameters, which are its file's tensors in the same order, and where values are from.
- */
-struct made {
-    const struct model *model;
-    const struct model_source *source;
-};
-
-static enum status read_made(void *context, size_t index, uint64_t offset, void *target,
-                             size_t size)
-{
-    const struct made *made = context;
-    return made->source->read(made->source->context, made->model->params.items[index],
-                              offset / sizeof(float), target, size / sizeof(float));
-}
-
-enum status model_save_made(struct model *model, const char *path,
+enum status model_save_from(struct model *model, const char *path,
                             const struct model_source *source)
 {
-    struct inventory inventory = {0};
-    struct made made = {model, source};
-    const struct safetensors_source values = {read_made, &made};
-    CHECK(model->params.backend->real == DTYPE_F32, "not a model of 32-bit floats");
-    enum status status = inventory_make(&inventory, model, false);
-    if (status >= 0)
-        status = write_file(model, path, &inventory, NULL, 0, &values);
-    inventory_free(&inventory);
-    return status;
+    return save(model, path, false, NULL, 0, source);
 }
 
 enum status model_read_head(const struct safetensors *file, const char *path, struct config *config,
@@ -203,22 +201,47 @@ static enum status upload_part(void *context, uint64_t offset, const void *bytes
     return STATUS_OK;
 }
 
+/* The tensor of a file that must be like the wanted one. */
+static enum status find_tensor(const struct safetensors *file, const char *path,
+                               const struct safetensors_tensor *wanted,
+                               const struct safetensors_tensor **found)
+{
+    *found = safetensors_find(file, wanted->name);
+    if (!*found)
+        return status_set(STATUS_FORMAT, "%s: tensor '%s' is missing", path, wanted->name);
+    bool is_same = (*found)->type == wanted->type && (*found)->rank == wanted->rank;
+    for (int d = 0; is_same && d < wanted->rank; d++)
+        is_same = (*found)->dim[d] == wanted->dim[d];
+    if (is_same)
+        return STATUS_OK;
+    return status_set(STATUS_FORMAT,
+                      "%s: tensor '%s' has not the shape that the configuration in the file "
+                      "gives it",
+                      path, wanted->name);
+}
+
 static enum status read_tensor(const struct safetensors *file, const char *path,
                                const struct safetensors_tensor *wanted, struct target target)
 {
-    const struct safetensors_tensor *found = safetensors_find(file, wanted->name);
-    if (!found)
-        return status_set(STATUS_FORMAT, "%s: tensor '%s' is missing", path, wanted->name);
-    bool is_same = found->type == wanted->type && found->rank == wanted->rank;
-    for (int d = 0; is_same && d < found->rank; d++)
-        is_same = found->dim[d] == wanted->dim[d];
-    if (!is_same)
-        return status_set(STATUS_FORMAT,
-                          "%s: tensor '%s' has not the shape that the configuration in the file "
-                          "gives it",
-                          path, wanted->name);
+    const struct safetensors_tensor *found = NULL;
     const struct safetensors_sink sink = {upload_part, &target};
-    return safetensors_read_blocks(file, found, &sink);
+    const enum status status = find_tensor(file, path, wanted, &found);
+    return status < 0 ? status : safetensors_read_blocks(file, found, &sink);
+}
+
+/* The blocks of a parameter, where they lie in the file. */
+static enum status map_blocks(struct param *param, struct safetensors *file, const char *path)
+{
+    char name[NAME_BYTES];
+    const void *bytes = NULL;
+    const struct safetensors_tensor *found = NULL;
+    name_state(name, param, BLOCKS);
+    const struct safetensors_tensor wanted = describe(&param->weight.blocks, name);
+    enum status status = find_tensor(file, path, &wanted, &found);
+    if (status >= 0)
+        status = safetensors_map(file, found, found->size <= MODEL_VERIFIED_BYTES, &bytes);
+    param->weight.blocks.data = (void *)(uintptr_t)bytes;
+    return status;
 }
 
 /* How many of a file's tensors are values or states of the model's parameters, by their names. */
@@ -234,7 +257,7 @@ static size_t count_known(const struct model *model, const struct safetensors *f
     return count;
 }
 
-enum status model_read_values(struct model *model, const struct safetensors *file, const char *path,
+enum status model_read_values(struct model *model, struct safetensors *file, const char *path,
                               bool with_state)
 {
     struct inventory inventory;
@@ -246,9 +269,13 @@ enum status model_read_values(struct model *model, const struct safetensors *fil
     if (n_found != n_used)
         status = status_set(STATUS_FORMAT, "%s: %zu tensors where the configuration has %zu", path,
                             n_found, n_used);
+    for (int64_t i = 0; i < model->params.count && status >= 0; i++)
+        if (model->params.items[i]->weight.blocks.rank)
+            status = map_blocks(model->params.items[i], file, path);
     for (size_t i = 0; i < inventory.count && status >= 0; i++)
-        status = read_tensor(file, path, &inventory.tensors[i],
-                             (struct target){inventory.backend, inventory.places[i]});
+        if (inventory.places[i]->dtype != DTYPE_I8)
+            status = read_tensor(file, path, &inventory.tensors[i],
+                                 (struct target){inventory.backend, inventory.places[i]});
     if (status >= 0)
         status = backend_sync(inventory.backend);
     if (status >= 0)
@@ -295,6 +322,10 @@ enum status model_load(struct model *model, struct backend *backend, const char 
     }
     model->subword = subword;
     status = model_read_values(model, file, name.data, false);
+    if (model->params.is_int8) {
+        model->file = file;
+        file = NULL;
+    }
     if (status < 0)
         model_free(model);
 done:

@@ -3,7 +3,12 @@
  * A checkpoint is such a file that also holds Adam's moments and the trainer's place, so that one
  * rename makes it whole. Tensors are named by param_list; moments add ".first" and ".second" or, of
  * factored ones, ".second_row" and ".second_column", and averages ".average"; only those that a
- * parameter has are there. Values pass from and to the backend in blocks, without a copy of all. */
+ * parameter has are there. Values pass from and to the backend in blocks, without a copy of all.
+ *
+ * With model.dtype int8 a matrix is NAME.blocks (I8, backend/quantize.h) and NAME.scales. Blocks
+ * come first, so that each starts at a multiple of 64 bytes, and are used where they lie in the
+ * mapped file: loading reads only those of up to MODEL_VERIFIED_BYTES, to compare their hashes;
+ * 'mixt info --check' reads all. The file must not be written to while a model uses it. */
 #ifndef MIXT_MODEL_MODEL_FILE_H
 #define MIXT_MODEL_MODEL_FILE_H
 
@@ -15,18 +20,19 @@
 enum status model_save(struct model *model, const char *path, bool with_state,
                        const struct safetensors_text *metadata, size_t n) STATUS_CHECKED;
 
-/* Gives `count` numbers of a parameter, from number `first` on, that no memory holds. An error ends
- * the writing. */
+/* Where a model's tensors come from that are not in its memory: size bytes from offset on, of the
+ * tensor that the file names so. Asked for in the order of the file, from front to back. */
 struct model_source {
-    enum status (*read)(void *context, const struct param *param, uint64_t first, float *numbers,
-                        size_t count);
+    enum status (*read)(void *context, const char *name, uint64_t offset, void *target,
+                        size_t size);
     void *context;
 };
 
-/* Writes a model of 32-bit floats as model_save() does, but with values from a source, asked for in
- * the order of the file: the model's own are not touched, so it takes no memory. */
-enum status model_save_made(struct model *model, const char *path,
+/* Writes a model, without states, of which only the shapes are there. */
+enum status model_save_from(struct model *model, const char *path,
                             const struct model_source *source) STATUS_CHECKED;
+
+enum { MODEL_VERIFIED_BYTES = 256 << 20 };
 
 /* Opens a model: a .safetensors file, or a run directory, whose best model (else last state) it
  * takes. Reads every parameter, verified, and packs it. On error the model is zeroed. */
@@ -39,8 +45,9 @@ enum status model_read_head(const struct safetensors *file, const char *path, st
                             struct subword **subword) STATUS_CHECKED;
 
 /* Reads all parameters, and with_state the moments, from an opened file into a model of the same
- * shape, and packs. Every parameter must be there and every tensor be used. */
-enum status model_read_values(struct model *model, const struct safetensors *file, const char *path,
+ * shape, and packs. Every parameter must be there and every tensor be used. A model in int8 borrows
+ * the file. */
+enum status model_read_values(struct model *model, struct safetensors *file, const char *path,
                               bool with_state) STATUS_CHECKED;
 
 /* The file that model_load() takes for path: itself, DIR/best.safetensors or the newest state. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "backend/backend.h"
+#include "backend/quantize.h"
 
 static struct plan_part *add_part(struct plan *plan, enum plan_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -22,11 +23,18 @@ static struct plan_part *add_part(struct plan *plan, enum plan_kind kind, const 
     return part;
 }
 
+/* Bytes of a matrix in int8, with its scales. */
+static int64_t rounded_bytes(int64_t in, int64_t out)
+{
+    return quantized_matrix_bytes(in, out) + out * (int64_t)sizeof(float);
+}
+
 /* A matrix that every token of a side meets once. */
 static void add_matrix(struct plan_part *part, enum plan_side side, int64_t in, int64_t out)
 {
     part->parameters += in * out;
     part->packable += in * out;
+    part->rounded_bytes += rounded_bytes(in, out);
     part->work[side] += (double)in * (double)out;
 }
 
@@ -71,6 +79,7 @@ static void add_expert_matrix(struct plan_part *part, int64_t n_experts, int64_t
 {
     part->parameters += n_experts * in * out;
     part->packable += n_experts * in * out;
+    part->rounded_bytes += n_experts * rounded_bytes(in, out);
     part->factored += n_experts * (in + out);
 }
 
@@ -190,6 +199,7 @@ static void add_tables(struct plan *plan, const struct config *config)
         part = add_part(plan, PLAN_EMBEDDING, "embedding.shared");
         part->parameters = numbers;
         part->packable = ties_softmax ? numbers : 0;
+        part->rounded_bytes = ties_softmax ? rounded_bytes(dim, plan->vocabulary) : 0;
         part->kept[PLAN_SOURCE] = tie & CONFIG_TIE_SOURCE ? (double)dim : 0;
         part->kept[PLAN_TARGET] = tie & CONFIG_TIE_TARGET && !is_lm ? (double)dim : 0;
     }
@@ -203,6 +213,7 @@ static void add_tables(struct plan *plan, const struct config *config)
     add_matrix(part, is_lm ? PLAN_SOURCE : PLAN_TARGET, plan->vocabulary, dim);
     part->parameters = (ties_softmax ? 0 : numbers) + plan->vocabulary;
     part->packable = ties_softmax ? 0 : numbers;
+    part->rounded_bytes = ties_softmax ? 0 : rounded_bytes(dim, plan->vocabulary);
 }
 
 void plan_make(struct plan *plan, const struct config *config)
@@ -296,8 +307,12 @@ struct plan_memory plan_decoding(const struct plan *plan, const struct config *c
     for (int64_t i = 0; i < plan->n_parts; i++) {
         const struct plan_part *part = &plan->part[i];
         const double share = share_of(part, ranks);
-        memory.values += share * (double)part->parameters;
-        memory.packed += packed_of(part, ranks);
+        const bool is_int8 = config->model.dtype == CONFIG_DTYPE_INT8 && part->rounded_bytes > 0;
+        /* An embedding that is the softmax's matrix, too, is there twice. */
+        const int64_t replaced = is_int8 && part->kind != PLAN_EMBEDDING ? part->packable : 0;
+        memory.values += share * (double)(part->parameters - replaced);
+        memory.values += is_int8 ? share / BYTES * (double)part->rounded_bytes : 0;
+        memory.packed += is_int8 ? 0 : packed_of(part, ranks);
     }
     const double rows =
         (double)config->translate.beam * (PLAN_DECODING_TOKENS / (double)PLAN_SENTENCE_TOKENS);

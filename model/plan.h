@@ -26,6 +26,7 @@ struct plan_part {
     enum plan_kind kind;
     int64_t parameters;
     int64_t packable;             /* of these, in matrices that layers read */
+    int64_t rounded_bytes;        /* of matrices in int8 with their scales; 0: never in int8 */
     int64_t groups;               /* matrices of a shape that lie in one tensor */
     int64_t factored;             /* second moments under train.optimizer.experts=factored */
     double work[PLAN_N_SIDES];    /* multiply-adds a token of the side */
@@ -41,7 +42,7 @@ struct plan {
     int64_t cells;      /* widths of all the decoder's states, for decoding */
 };
 
-/* Bytes on one rank, 32-bit floats. */
+/* Bytes on one rank: 32-bit floats and, with model.dtype int8, in decoding, matrices in int8. */
 struct plan_memory {
     double values, gradients, moments, averages, packed;
     double activations; /* of one batch, about */

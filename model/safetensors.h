@@ -7,7 +7,8 @@
  * without "hash" is read too, unverified.
  *
  * Reading uses pread(), so that a file cut short under a running program is an error and not a
- * signal, and allocates nothing larger than what the file really holds. */
+ * signal, and allocates nothing larger than what the file really holds. safetensors_map() alone
+ * relies on the file to stay as it is; to replace one, write another and rename it. */
 #ifndef MIXT_MODEL_SAFETENSORS_H
 #define MIXT_MODEL_SAFETENSORS_H
 
@@ -115,6 +116,12 @@ enum status safetensors_read_blocks(const struct safetensors *file,
 enum status safetensors_read_part(const struct safetensors *file,
                                   const struct safetensors_tensor *tensor, uint64_t offset,
                                   uint64_t size, void *target) STATUS_CHECKED;
+
+/* Gives a tensor where it lies in the file, mapped to be read until the file is closed; in a file
+ * of safetensors_write() at a multiple of 64 where all sizes before it are. is_verified: reads it
+ * once and compares its hash. STATUS_IO, STATUS_FORMAT. */
+enum status safetensors_map(struct safetensors *file, const struct safetensors_tensor *tensor,
+                            bool is_verified, const void **bytes) STATUS_CHECKED;
 
 /* Reads every tensor and compares its hash. A file without hashes is STATUS_FORMAT: nothing says
  * that it is whole. */

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@ struct entry {
 struct safetensors {
     char *path;
     int descriptor;
+    const char *mapping; /* owned; of the whole file, NULL before the first safetensors_map() */
     uint64_t data_start; /* in the file */
     uint64_t data_size;
     struct entry *entry; /* [n] by begin */
@@ -376,6 +378,8 @@ void safetensors_close(struct safetensors *file)
 {
     if (!file)
         return;
+    if (file->mapping)
+        munmap((void *)(uintptr_t)file->mapping, file->data_start + file->data_size);
     if (file->descriptor >= 0)
         close(file->descriptor);
     for (size_t i = 0; i < file->n; i++)
@@ -436,6 +440,22 @@ enum status safetensors_read(const struct safetensors *file,
     if (status < 0)
         return status;
     return check_hash(file, (const struct entry *)tensor, XXH3_128bits(target, tensor->size));
+}
+
+enum status safetensors_map(struct safetensors *file, const struct safetensors_tensor *tensor,
+                            bool is_verified, const void **bytes)
+{
+    const struct entry *entry = (const struct entry *)tensor;
+    *bytes = NULL;
+    if (!file->mapping) {
+        void *mapping = mmap(NULL, file->data_start + file->data_size, PROT_READ, MAP_SHARED,
+                             file->descriptor, 0);
+        if (mapping == MAP_FAILED)
+            return status_set(STATUS_IO, "cannot map %s: %s", file->path, strerror(errno));
+        file->mapping = mapping;
+    }
+    *bytes = file->mapping + file->data_start + entry->begin;
+    return is_verified ? check_hash(file, entry, XXH3_128bits(*bytes, tensor->size)) : STATUS_OK;
 }
 
 static uint64_t least(uint64_t a, uint64_t b)

@@ -13,7 +13,8 @@ static struct param *add_matrices(struct param_list *params, const char *prefix,
                                          .start = PARAM_UNIFORM,
                                          .bound = bound,
                                          .forms = PACK_PLAIN,
-                                         .is_expert = true},
+                                         .is_expert = true,
+                                         .may_round = true},
                      "%s.%s", prefix, name);
 }
 

@@ -194,6 +194,44 @@ static void test_parameters(void **state)
     fixture_close(&fixture);
 }
 
+/* Bytes of what products read and of all else of a model in int8, as its file holds them. */
+static double bytes_in_int8(const struct param_list *params)
+{
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < params->count; i++) {
+        const struct weight *weight = &params->items[i]->weight;
+        bytes += weight->value.data ? 4 * tensor_count(&weight->value) : 0;
+        bytes += tensor_count(&weight->blocks) + 4 * tensor_count(&weight->scales);
+    }
+    return (double)bytes;
+}
+
+static void test_int8(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    fixture_open(&fixture, "ref");
+    struct config *config = malloc(sizeof *config);
+    struct plan *plan = malloc(sizeof *plan);
+    struct model *model = malloc(sizeof *model);
+    assert_true(config && plan && model);
+    for (int i = 0; i < N_CONFIGS; i++) {
+        draw(&fixture, config);
+        config->model.dtype = CONFIG_DTYPE_INT8;
+        plan_make(plan, config);
+        assert_int_equal(
+            model_init(model, &fixture.backend, config, config->data.subword.size, false),
+            STATUS_OK);
+        const double planned = plan_decoding(plan, config, 1).values;
+        assert_true(planned == bytes_in_int8(&model->params));
+        model_free(model);
+    }
+    free(model);
+    free(plan);
+    free(config);
+    fixture_close(&fixture);
+}
+
 /* Bytes of the activations' arena that one training pass of 4 x 25 tokens a side takes. */
 static double measure(struct fixture *fixture, const struct config *config)
 {
@@ -305,6 +343,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parameters),
+        cmocka_unit_test(test_int8),
         cmocka_unit_test(test_activations),
         cmocka_unit_test(test_many_experts),
     };
