@@ -79,6 +79,8 @@ static void print_summary(const struct safetensors *file, const char *path,
            step ? ", checkpoint (weights and training state)" : "");
     if (step)
         printf("step: %s\n", step);
+    if (model->dtype == CONFIG_DTYPE_INT8)
+        printf("type: matrices in int8\n");
     printf("numbers: %" PRIu64 " in %zu tensors\n", numbers, safetensors_count(file));
     printf("vocabulary: %" PRId32 " pieces\n", subword_size(subword));
     for (int64_t i = 0; i < config->data.languages.n; i++)

@@ -20,6 +20,7 @@ static const struct verb verbs[] = {
     {"train", train_main, "train a model from raw text, or continue"},
     {"translate", translate_main, "translate text line by line"},
     {"score", score_main, "log-probability of given translations"},
+    {"convert", convert_main, "write a model for decoding in int8"},
     {"bleu", bleu_main, "score translations against references, as sacreBLEU does"},
     {"subword", subword_main, "train and apply subword models"},
     {"prep", prep_main, "make a corpus of raw parallel text, with a report"},

@@ -6,6 +6,7 @@
 
 int train_main(int argc, char **argv);
 int translate_main(int argc, char **argv);
+int convert_main(int argc, char **argv);
 int score_main(int argc, char **argv);
 int bleu_main(int argc, char **argv);
 int subword_main(int argc, char **argv);
