@@ -277,6 +277,17 @@ struct param *param_find(const struct param_list *list, const char *name)
     return NULL;
 }
 
+struct param *param_find_part(const struct param_list *list, const char *name, const char *ending)
+{
+    char stem[NAME_BYTES];
+    const size_t length = strlen(name), cut = strlen(ending);
+    if (length < cut || length - cut >= sizeof stem || strcmp(name + length - cut, ending) != 0)
+        return NULL;
+    memcpy(stem, name, length - cut);
+    stem[length - cut] = '\0';
+    return param_find(list, stem);
+}
+
 void param_list_free(struct param_list *list)
 {
     for (int64_t i = 0; i < list->count; i++)

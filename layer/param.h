@@ -88,6 +88,9 @@ int64_t param_list_size(const struct param_list *list);
 /* The parameter of this name, or NULL. */
 struct param *param_find(const struct param_list *list, const char *name);
 
+/* The parameter whose name with this ending is `name`, or NULL: "a.up" for "a.up.scales". */
+struct param *param_find_part(const struct param_list *list, const char *name, const char *ending);
+
 /* Frees packed copies and the list, not the arena; a zeroed list may be freed. */
 void param_list_free(struct param_list *list);
 

@@ -75,27 +75,14 @@ static enum status read_blocks(struct conversion *conversion, const struct param
     return status;
 }
 
-/* The parameter that a name with this ending belongs to, or NULL. */
-static const struct param *owner(const struct conversion *conversion, const char *name,
-                                 const char *ending)
-{
-    char stem[128]; /* as long as a parameter can be named */
-    const size_t length = strlen(name), cut = strlen(ending);
-    if (length < cut || length - cut >= sizeof stem || strcmp(name + length - cut, ending) != 0)
-        return NULL;
-    memcpy(stem, name, length - cut);
-    stem[length - cut] = '\0';
-    return param_find(&conversion->model->params, stem);
-}
-
 static enum status read_part(void *context, const char *name, uint64_t offset, void *target,
                              size_t size)
 {
     struct conversion *conversion = context;
-    const struct param *param = owner(conversion, name, ".blocks");
+    const struct param *param = param_find_part(&conversion->model->params, name, ".blocks");
     if (param)
         return read_blocks(conversion, param, offset, target, size);
-    param = owner(conversion, name, ".scales");
+    param = param_find_part(&conversion->model->params, name, ".scales");
     if (!param)
         return safetensors_read_part(conversion->file, safetensors_find(conversion->file, name),
                                      offset, size, target);

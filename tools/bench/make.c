@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/quantize.h"
 #include "base/clock.h"
 #include "model/languages.h"
 #include "model/model_file.h"
@@ -32,8 +33,10 @@ static const struct options_command command = {
     .verb = "bench make",
     .arguments = "[SECTION.KEY=VALUE...]",
     .description =
-        "Writes a model file of a configuration's shape with random weights, which every verb that "
-        "reads models takes: to measure, not to translate. Weights are made and written block by "
+        "Writes a model file of a configuration's shape (model.dtype=int8 too) with random "
+        "weights, "
+        "which every verb that reads models takes: to measure, not to translate. Weights are made "
+        "and written block by "
         "block, so the model may be larger than memory. Its subword model is data.subword.model "
         "or, "
         "without one, one of data.subword.size pieces that is trained on made-up words.",
@@ -123,6 +126,7 @@ static enum status make_subword(const struct config *config, struct subword **su
 /* -- the weights -- */
 
 struct weights {
+    const struct param_list *params; /* borrowed */
     uint64_t seed;
 };
 
@@ -150,20 +154,27 @@ static void draw_block(const struct param *param, uint64_t seed, uint64_t first,
     }
 }
 
-/* Numbers as a model in training has them: matrices and tables spread as at their start, biases as
- * they start; gates' weights, which start at zero, wide enough that tokens go to many experts. */
+/* How far a parameter's random numbers go, or 0: it is filled as it starts. Matrices and tables
+ * are spread as at their start; gates' weights, which start at zero, wide enough that tokens go to
+ * many experts. */
+static double bound_of(const struct param *param)
+{
+    const struct tensor *value = &param->weight.value;
+    if (param->start == PARAM_ZERO && strstr(param->name, ".gate"))
+        return sqrt(3 / (double)value->dim[value->rank > 1 ? value->rank - 2 : 0]);
+    if (param->start == PARAM_NORMAL)
+        return param->bound * sqrt(3);
+    return param->start == PARAM_UNIFORM ? param->bound : 0;
+}
+
+/* Numbers as a model in training has them. */
 static void fill_block(const struct param *param, uint64_t seed, uint64_t first, float *numbers,
                        size_t count)
 {
-    const struct tensor *value = &param->weight.value;
-    const uint64_t gate_width = (uint64_t)tensor_columns(value) / 4; /* of an LSTM's biases */
-    const bool is_gate = param->start == PARAM_ZERO && strstr(param->name, ".gate") != NULL;
-    double bound = param->bound;
-    if (is_gate)
-        bound = sqrt(3 / (double)value->dim[value->rank > 1 ? value->rank - 2 : 0]);
-    else if (param->start == PARAM_NORMAL)
-        bound *= sqrt(3);
-    if (is_gate || param->start == PARAM_UNIFORM || param->start == PARAM_NORMAL) {
+    const uint64_t gate_width =
+        (uint64_t)tensor_columns(&param->weight.value) / 4; /* of an LSTM's biases */
+    const double bound = bound_of(param);
+    if (bound > 0) {
         draw_block(param, seed, first, bound, numbers, count);
         return;
     }
@@ -174,11 +185,39 @@ static void fill_block(const struct param *param, uint64_t seed, uint64_t first,
             numbers[i] = param->start == PARAM_CONSTANT ? (float)param->bound : 0;
 }
 
-static enum status read_block(void *context, const struct param *param, uint64_t first,
-                              float *numbers, size_t count)
+/* The same for a matrix in int8, whose scales are all bound / QUANTIZED_MAX. */
+static void fill_rounded(const struct param *param, uint64_t seed, uint64_t first, int8_t *numbers,
+                         size_t count)
+{
+    const struct random_key key = {
+        .seed = seed, .step = STREAM_WEIGHTS, .stream = stream_of(param)};
+    struct random_words words = {0};
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t at = first + i;
+        if (i == 0 || at % sizeof words.word == 0)
+            words = random_philox(key, (uint32_t)(at >> 36), (uint32_t)(at >> 4));
+        const uint32_t byte = words.word[at / 4 % 4] >> (8 * (at % 4)) & 0xff;
+        numbers[i] = (int8_t)((int)(byte % (2 * QUANTIZED_MAX + 1)) - QUANTIZED_MAX);
+    }
+}
+
+static enum status read_part(void *context, const char *name, uint64_t offset, void *target,
+                             size_t size)
 {
     const struct weights *weights = context;
-    fill_block(param, weights->seed, first, numbers, count);
+    const struct param *blocks = param_find_part(weights->params, name, ".blocks");
+    const struct param *scales = param_find_part(weights->params, name, ".scales");
+    float *numbers = target;
+    if (blocks) {
+        fill_rounded(blocks, weights->seed, offset, target, size);
+    } else if (scales) {
+        for (size_t i = 0; i < size / sizeof *numbers; i++)
+            numbers[i] = (float)(bound_of(scales) / QUANTIZED_MAX);
+    } else {
+        const struct param *param = param_find(weights->params, name);
+        CHECK(param, "nothing is named %s", name);
+        fill_block(param, weights->seed, offset / sizeof *numbers, numbers, size / sizeof *numbers);
+    }
     return STATUS_OK;
 }
 
@@ -187,14 +226,14 @@ static enum status write_model(const struct make_options *options, const struct 
 {
     struct backend backend;
     struct model model = {0};
-    struct weights weights = {.seed = (uint64_t)options->seed};
-    const struct model_source source = {read_block, &weights};
+    struct weights weights = {.params = &model.params, .seed = (uint64_t)options->seed};
+    const struct model_source source = {read_part, &weights};
     enum status status = backend_open(&backend, "cpu", 1);
     if (status >= 0)
         status = model_init(&model, &backend, config, subword_size(subword), false);
     if (status >= 0) {
         model.subword = subword;
-        status = model_save_made(&model, options->path, &source);
+        status = model_save_from(&model, options->path, &source);
         model.subword = NULL;
     }
     if (status >= 0)
