@@ -66,8 +66,7 @@ static void cpu_cross_entropy(struct backend *backend, const struct tensor *loss
 
 KERNEL static float log_sum_exp_row(const float *row, int64_t width)
 {
-    const float largest = vector_max(row, width);
-    return (float)(largest + log(vector_exp_sum(NULL, row, width, largest)));
+    return vector_log_sum_exp(row, width, vector_max(row, width));
 }
 
 static void cpu_log_sum_exp(struct backend *backend, const struct tensor *y, const struct tensor *x)

@@ -181,7 +181,7 @@ static void cpu_top_k(struct backend *backend, const struct tensor *values,
 /* The logarithm of the sum of a row's exponentials; largest is the row's largest number. */
 KERNEL static float log_sum_of_row(const float *x, int64_t width, float largest)
 {
-    return (float)(largest + log(vector_exp_sum(NULL, x, width, largest)));
+    return vector_log_sum_exp(x, width, largest);
 }
 
 /* The search for the largest leaves a row in the cache, and its largest number in front. */

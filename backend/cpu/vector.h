@@ -5,6 +5,7 @@
 #ifndef MIXT_BACKEND_CPU_VECTOR_H
 #define MIXT_BACKEND_CPU_VECTOR_H
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -50,6 +51,14 @@ VECTOR_INLINE struct exp_parts exp_split(float x)
     p = p * r + 0.5f;
     const uint32_t exponent = bits_of_float(shifted) - 0x4B400000u + 127u;
     return (struct exp_parts){float_of_bits(exponent << 23), p * r * r + r};
+}
+
+/* exp(x) for x <= 0 (or NaN), in three quarters of the time: below -87 the result stays e^-87,
+ * which no sum with exp(0) in it can see. */
+VECTOR_INLINE float vector_exp_below_one(float x)
+{
+    const struct exp_parts e = exp_split(x < -87.0f ? -87.0f : x);
+    return e.power * e.tail + e.power;
 }
 
 /* Below -87 the result is 0, above 88 it stays at e^88. */
@@ -145,6 +154,19 @@ VECTOR_INLINE float vector_max(const float *x, int64_t n)
     for (int j = 1; j < LANES; j++)
         largest = lane[j] > largest ? lane[j] : largest;
     return largest;
+}
+
+/* The logarithm of the sum of exp(x) over n numbers, of which `largest` is the largest. */
+VECTOR_INLINE float vector_log_sum_exp(const float *x, int64_t n, float largest)
+{
+    float lane[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++)
+            lane[j] += vector_exp_below_one(x[i + j] - largest);
+    for (int j = 0; i + j < n; j++)
+        lane[j] += vector_exp_below_one(x[i + j] - largest);
+    return (float)(largest + log(lanes_sum(lane)));
 }
 
 /* The sum of exp(x - offset) over n numbers; where y is given, it takes the exponentials. */
