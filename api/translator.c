@@ -31,8 +31,7 @@ struct worker {
     struct arena host;   /* hypotheses */
     struct batch batch;
     struct model_batch uploaded;
-    struct encoder_record *record; /* owned */
-    struct nbest *nbest;           /* owned [nbest_capacity] */
+    struct nbest *nbest; /* owned [nbest_capacity] */
     size_t nbest_capacity;
     enum status status;
     char message[512]; /* of a failed status: messages are one a thread */
@@ -65,16 +64,13 @@ struct translator_options translator_defaults(const struct config *config)
                                        .beta = config->translate.beta,
                                        .max_ratio = config->translate.max_ratio,
                                        .max_extra = 10,
-                                       .batch_tokens = 1024,
+                                       .batch_tokens = 2048,
                                        .max_len = config->data.max_len};
 }
 
 static enum status open_worker(struct worker *worker, struct translator *translator)
 {
     *worker = (struct worker){.translator = translator};
-    worker->record = malloc(sizeof *worker->record);
-    if (!worker->record)
-        return status_set(STATUS_MEMORY, "no memory for a worker");
     enum status status =
         backend_open(&worker->backend, translator->model->params.backend->ops->name, 1);
     if (status >= 0)
@@ -91,7 +87,6 @@ static void close_worker(struct worker *worker)
     arena_free(&worker->device);
     arena_free(&worker->host);
     backend_close(&worker->backend);
-    free(worker->record);
     free(worker->nbest);
 }
 
@@ -299,7 +294,7 @@ static enum status search(struct worker *worker, size_t count)
     if (status < 0)
         return status;
     const struct tensor memory =
-        model_encode(translator->model, &pass, worker->record, &worker->uploaded.source);
+        model_encode(translator->model, &pass, NULL, &worker->uploaded.source);
     return beam_search(&translator->model->decoder, &pass, &memory, worker->batch.source_lengths,
                        &translator->beam, &worker->host, worker->nbest);
 }

@@ -69,7 +69,8 @@ static void swap(struct tensor *a, struct tensor *b)
     *b = other;
 }
 
-/* -- rows that share what they read -- */
+/* -- rows that share what they read; memory is taken as if none did, so that a step's needs follow
+ * from the number of its rows alone -- */
 
 /* A list with every entry once, and where in it each one stands. */
 struct distinct {
@@ -77,9 +78,12 @@ struct distinct {
     struct tensor numbers; /* [N] i32 */
 };
 
-static struct tensor upload_ints(const struct pass *pass, const int32_t *values, int64_t count)
+/* The first count numbers, in room for n_rows. */
+static struct tensor upload_ints(const struct pass *pass, const int32_t *values, int64_t count,
+                                 int64_t n_rows)
 {
-    const struct tensor tensor = tensor_1d(pass->arena, DTYPE_I32, count);
+    const struct tensor room = tensor_1d(pass->arena, DTYPE_I32, n_rows);
+    const struct tensor tensor = tensor_slice(&room, 0, count);
     pass->backend->ops->upload(pass->backend, &tensor, values, (size_t)count * sizeof *values);
     return tensor;
 }
@@ -98,13 +102,15 @@ static struct distinct find_distinct(const struct pass *pass, struct decoder_sta
     }
     for (int32_t i = 0; i < n_items; i++)
         state->numbers[items[i]] = -1;
-    return (struct distinct){upload_ints(pass, items, n_items), upload_ints(pass, numbers, count)};
+    return (struct distinct){upload_ints(pass, items, n_items, count),
+                             upload_ints(pass, numbers, count, count)};
 }
 
 static struct tensor gathered(const struct pass *pass, const struct tensor *from,
-                              const struct tensor *rows)
+                              const struct tensor *rows, int64_t n_rows)
 {
-    const struct tensor to = pass_2d(pass, rows->dim[0], from->dim[1]);
+    const struct tensor room = pass_2d(pass, n_rows, from->dim[1]);
+    const struct tensor to = tensor_slice(&room, 0, rows->dim[0]);
     pass->backend->ops->gather_rows(pass->backend, &to, from, rows);
     return to;
 }
@@ -121,7 +127,7 @@ static struct parents find_parents(const struct pass *pass, struct decoder_state
     struct parents parents = {0};
     if (state->is_moved) {
         parents.states = find_distinct(pass, state, state->origin, n_rows);
-        parents.origin = upload_ints(pass, state->origin, n_rows);
+        parents.origin = upload_ints(pass, state->origin, n_rows, n_rows);
     }
     return parents;
 }
@@ -144,7 +150,7 @@ static void step_layer(const struct decoder *decoder, const struct pass *pass,
                                        .c = state->c[l],
                                        .c_rows = parents->origin};
     if (parents->origin.rank)
-        source.r = gathered(pass, &state->r[l], &parents->states.items);
+        source.r = gathered(pass, &state->r[l], &parents->states.items, n_rows);
     lstm_layer_step(&decoder->layers[l].lstm, pass, &next_r, &next_c, &source);
     pass->backend->ops->add(pass->backend, x, &next_r, 1);
     swap(&state->r[l], &state->next_r[l]);
@@ -160,17 +166,19 @@ static void step_first(const struct decoder *decoder, const struct pass *pass,
     const int64_t n_rows = x->dim[0], dim = x->dim[1];
     const struct tensor all = {0};
     if (decoder->config.has_input_feeding) {
-        const struct tensor ids = upload_ints(pass, tokens, n_rows);
+        const struct tensor ids = upload_ints(pass, tokens, n_rows, n_rows);
         const struct tensor before = tensor_slice(&state->context, 0, n_rows);
         const struct tensor context =
-            parents->origin.rank ? gathered(pass, &state->context, &parents->origin) : before;
+            parents->origin.rank ? gathered(pass, &state->context, &parents->origin, n_rows)
+                                 : before;
         embedding_forward(decoder->embedding, pass, x, &ids);
         const struct tensor joined = decoder_join(pass, x, &context);
         step_layer(decoder, pass, state, 0, x, &joined, &all, parents);
         return;
     }
     const struct distinct words = find_distinct(pass, state, tokens, n_rows);
-    const struct tensor embedded = pass_2d(pass, words.items.dim[0], dim);
+    const struct tensor room = pass_2d(pass, n_rows, dim);
+    const struct tensor embedded = tensor_slice(&room, 0, words.items.dim[0]);
     embedding_forward(decoder->embedding, pass, &embedded, &words.items);
     pass->backend->ops->gather_rows(pass->backend, x, &embedded, &words.numbers);
     step_layer(decoder, pass, state, 0, x, &embedded, &words.numbers, parents);

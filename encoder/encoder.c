@@ -40,31 +40,67 @@ void encoder_init(struct encoder *encoder, struct param_list *params,
     }
 }
 
+/* y = x + what layer l's LSTMs make of it. */
+static void read_layer(const struct encoder *encoder, const struct pass *pass, int64_t l,
+                       struct encoder_layer_record *record, const struct tensor *y,
+                       const struct tensor *x, const struct sequence *source)
+{
+    const struct encoder_layer *layer = &encoder->layers[l];
+    const struct tensor *names = tensor_or_null(&source->names);
+    lstm_layer_forward(&layer->forward, pass, &record->forward, x, &source->lengths);
+    pass_dropout(pass, stream_of(l, STREAM_FORWARD), y, &record->forward.r, x, names);
+    if (!is_bidirectional(encoder, l))
+        return;
+    lstm_layer_forward(&layer->backward, pass, &record->backward, x, &source->lengths);
+    pass_dropout(pass, stream_of(l, STREAM_BACKWARD), y, &record->backward.r, y, names);
+}
+
+static struct tensor embed(const struct encoder *encoder, const struct pass *pass,
+                           const struct sequence *source)
+{
+    const struct tensor x =
+        pass_3d(pass, source->ids.dim[0], source->ids.dim[1], encoder->config.dim);
+    embedding_forward(encoder->embedding, pass, &x, &source->ids);
+    pass_dropout(pass, STREAM_EMBEDDING, &x, &x, NULL, tensor_or_null(&source->names));
+    return x;
+}
+
 struct tensor encoder_forward(const struct encoder *encoder, const struct pass *pass,
                               struct encoder_record *record, const struct sequence *source,
                               double balance_scale)
 {
-    const struct tensor *names = tensor_or_null(&source->names);
-    struct tensor x = pass_3d(pass, source->ids.dim[0], source->ids.dim[1], encoder->config.dim);
-    embedding_forward(encoder->embedding, pass, &x, &source->ids);
-    pass_dropout(pass, STREAM_EMBEDDING, &x, &x, NULL, names);
+    struct tensor x = embed(encoder, pass, source);
     for (int64_t l = 0; l < encoder->config.n_layers; l++) {
-        const struct encoder_layer *layer = &encoder->layers[l];
-        struct lstm_record *forward = &record->layers[l].forward;
-        struct lstm_record *backward = &record->layers[l].backward;
+        struct encoder_layer_record *kept = &record->layers[l];
         struct tensor y = tensor_like(pass->arena, &x);
-        lstm_layer_forward(&layer->forward, pass, forward, &x, &source->lengths);
-        pass_dropout(pass, stream_of(l, STREAM_FORWARD), &y, &forward->r, &x, names);
-        if (is_bidirectional(encoder, l)) {
-            lstm_layer_forward(&layer->backward, pass, backward, &x, &source->lengths);
-            pass_dropout(pass, stream_of(l, STREAM_BACKWARD), &y, &backward->r, &y, names);
-        }
+        read_layer(encoder, pass, l, kept, &y, &x, source);
         x = y;
         if (!encoder->config.has_moe_after[l])
             continue;
         y = tensor_like(pass->arena, &x);
-        moe_forward(&layer->moe, pass, &record->layers[l].moe, &y, &x, source, balance_scale);
+        moe_forward(&encoder->layers[l].moe, pass, &kept->moe, &y, &x, source, balance_scale);
         x = y;
+    }
+    return x;
+}
+
+struct tensor encoder_encode(const struct encoder *encoder, const struct pass *pass,
+                             const struct sequence *source)
+{
+    struct tensor x = embed(encoder, pass, source), y = tensor_like(pass->arena, &x);
+    CHECK(!pass->is_training, "no record is kept of this pass");
+    for (int64_t l = 0; l < encoder->config.n_layers; l++) {
+        struct encoder_layer_record passing;
+        const size_t mark = arena_mark(pass->arena);
+        read_layer(encoder, pass, l, &passing, &y, &x, source);
+        if (encoder->config.has_moe_after[l]) {
+            moe_forward(&encoder->layers[l].moe, pass, &passing.moe, &x, &y, source, 0);
+        } else {
+            const struct tensor other = x;
+            x = y;
+            y = other;
+        }
+        arena_release(pass->arena, mark);
     }
     return x;
 }

@@ -34,11 +34,13 @@ struct encoder {
     struct encoder_layer layers[ENCODER_MAX_LAYERS];
 };
 
+struct encoder_layer_record {
+    struct lstm_record forward, backward;
+    struct moe_record moe;
+};
+
 struct encoder_record {
-    struct {
-        struct lstm_record forward, backward;
-        struct moe_record moe;
-    } layers[ENCODER_MAX_LAYERS];
+    struct encoder_layer_record layers[ENCODER_MAX_LAYERS];
 };
 
 /* Adds "encoder.L.forward.*", "encoder.1.backward.*", "encoder.L.moe.*", L counted from 1. */
@@ -50,6 +52,10 @@ void encoder_init(struct encoder *encoder, struct param_list *params,
 struct tensor encoder_forward(const struct encoder *encoder, const struct pass *pass,
                               struct encoder_record *record, const struct sequence *source,
                               double balance_scale);
+
+/* The same without a record, for translating: a layer's memory is used again by the next one. */
+struct tensor encoder_encode(const struct encoder *encoder, const struct pass *pass,
+                             const struct sequence *source);
 
 /* Gradients of all parameters from d_memory [S, B, D], which is overwritten and must be 0 at
  * padding. */

@@ -145,14 +145,16 @@ void lstm_layer_step(const struct lstm_layer *layer, const struct pass *pass,
 {
     struct backend *backend = pass->backend;
     const int64_t width = layer->recurrent->weight.value.dim[1];
-    const struct lstm_step step = {.inputs = pass_2d(pass, source->x.dim[0], width),
+    const int64_t n_rows = next_r->dim[0];
+    const struct tensor inputs = pass_2d(pass, n_rows, width);
+    const struct tensor recurrent = pass_2d(pass, n_rows, width);
+    const struct lstm_step step = {.inputs = tensor_slice(&inputs, 0, source->x.dim[0]),
                                    .input_rows = source->x_rows,
-                                   .recurrent = pass_2d(pass, source->r.dim[0], width),
+                                   .recurrent = tensor_slice(&recurrent, 0, source->r.dim[0]),
                                    .recurrent_rows = source->r_rows,
                                    .before = source->c,
                                    .before_rows = source->c_rows};
-    const struct tensor hidden =
-        layer->projection ? pass_2d(pass, next_r->dim[0], width / 4) : *next_r;
+    const struct tensor hidden = layer->projection ? pass_2d(pass, n_rows, width / 4) : *next_r;
     backend->ops->linear(backend, &step.inputs, &source->x, &layer->input->weight, false,
                          &layer->bias->weight.value, ACTIVATION_NONE, false);
     backend->ops->linear(backend, &step.recurrent, &source->r, &layer->recurrent->weight, false,

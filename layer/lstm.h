@@ -62,7 +62,8 @@ void lstm_layer_gradients(const struct lstm_layer *layer, const struct pass *pas
 
 /* -- decoding -- */
 
-/* What a step of N rows reads. The lists say which row of a tensor is row n's; absent: n itself. */
+/* What a step of N rows reads, of each tensor at most N. The lists say which row of a tensor is row
+ * n's; absent: n itself. */
 struct lstm_layer_source {
     struct tensor x; /* [.., I] */
     struct tensor x_rows;

@@ -245,7 +245,8 @@ void model_batch_free(struct model_batch *batch)
 struct tensor model_encode(struct model *model, const struct pass *pass,
                            struct encoder_record *record, const struct sequence *source)
 {
-    return encoder_forward(&model->encoder, pass, record, source, 0);
+    return record ? encoder_forward(&model->encoder, pass, record, source, 0)
+                  : encoder_encode(&model->encoder, pass, source);
 }
 
 /* Losses of what the softmax reads; in a training pass its gradient, else an absent tensor. */

@@ -81,7 +81,8 @@ void model_loss(struct model *model, const struct pass *pass, struct model_recor
                 const struct model_batch *batch, double smoothing, double scale,
                 double balance_scale);
 
-/* The encoder's memory [S, B, D] of a batch's source. */
+/* The encoder's memory [S, B, D] of a batch's source. record NULL: none is kept, which takes a
+ * fraction of the memory. */
 struct tensor model_encode(struct model *model, const struct pass *pass,
                            struct encoder_record *record, const struct sequence *source);
 

@@ -295,6 +295,20 @@ static void expect_results(struct golden_test *test, const struct translator *tr
     expect(test, "", "losses", &record->loss);
 }
 
+/* Encoding without a record is the same to the bit. */
+static void expect_same_memory(struct golden_test *test, const struct translator *translator,
+                               const struct sequence *source)
+{
+    struct pass pass = test->fixture.pass;
+    struct encoder_record record;
+    pass.is_training = false;
+    const struct tensor kept = encoder_forward(&translator->encoder, &pass, &record, source, 0);
+    const struct tensor passing = encoder_encode(&translator->encoder, &pass, source);
+    const size_t size = (size_t)tensor_count(&kept) * sizeof(double);
+    assert_memory_equal(fixture_values(&test->fixture, &kept),
+                        fixture_values(&test->fixture, &passing), size);
+}
+
 static void check_translator(const char *path, const struct translator_config *config)
 {
     struct golden_test test;
@@ -315,6 +329,7 @@ static void check_translator(const char *path, const struct translator_config *c
     expect_close("total", &total, golden_find(&test.golden, "", "total")->values, 1, test.relative);
     expect_results(&test, &translator, &batch, &record);
     expect_gradients(&test, "", "grad.");
+    expect_same_memory(&test, &translator, &batch.source);
     close_test(&test);
 }
 
