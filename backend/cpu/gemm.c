@@ -17,7 +17,8 @@ enum {
 
 struct gemm {
     int n_threads;
-    bool is_bf16;         /* operands are rounded to it */
+    bool is_bf16;         /* operands are rounded to it ... */
+    bool has_tiles;       /* ... and multiplied by AMX */
     int n_lanes;          /* 1 with one thread, else 1 + n_threads */
     struct lane *lanes[]; /* owned; the team's, then each thread's */
 };
@@ -46,6 +47,7 @@ struct gemm *gemm_open(int n_threads, bool is_bf16)
     }
     gemm->n_threads = n_threads;
     gemm->is_bf16 = is_bf16;
+    gemm->has_tiles = is_bf16 && lane_has_amx();
     for (; gemm->n_lanes < n_lanes; gemm->n_lanes++) {
         gemm->lanes[gemm->n_lanes] = lane_open(gemm->n_lanes == 0 ? n_threads : 1);
         if (!gemm->lanes[gemm->n_lanes]) {
@@ -217,6 +219,8 @@ void gemm_rows(struct backend *backend, const struct gemm_layout *layout, const 
 static bool gradient_on_lane(const struct gemm *gemm, struct lane *lane, float *d_w, const float *x,
                              const float *d_y, int64_t rows, int64_t in, int64_t out)
 {
+    if (gemm->has_tiles)
+        return rows == 0 || lane_gradient_amx(lane, d_w, x, d_y, rows, in, out);
     const int64_t least = gemm->is_bf16 ? 1 : 256;
     int64_t first = 0;
     while (rows - first >= least) {

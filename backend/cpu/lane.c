@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/cpu/amx.h"
 #include "backend/cpu/context.h"
 #include "backend/cpu/onednn.h"
 
@@ -25,6 +26,7 @@ struct gemm_layout {
     size_t size_bytes;
     bool rows_are_free;
     bool is_bf16;
+    bool is_amx;             /* packed by amx.c, and then without a description */
     dnnl_memory_desc_t desc; /* owned */
     bool has_desc;
 };
@@ -51,7 +53,7 @@ struct lane {
     size_t scratchpad_bytes;
     float *scratch; /* owned; see lane_scratch() */
     size_t scratch_count;
-    uint16_t *rounded; /* owned; a product's rows, or both operands of a gradient, in bf16 */
+    uint16_t *rounded; /* owned; operands in bf16 */
     size_t rounded_bytes;
     char message[128];
 };
@@ -61,7 +63,7 @@ struct lane {
 bool lane_has_amx(void)
 {
     const unsigned isa = dnnl_get_effective_cpu_isa(), amx = dnnl_cpu_isa_avx512_core_amx;
-    return (isa & amx) == amx;
+    return (isa & amx) == amx && amx_is_there();
 }
 
 enum lane_vectors lane_best_vectors(void)
@@ -389,6 +391,12 @@ static const uint16_t *round_rows(struct lane *lane, const float *x, int64_t row
 bool lane_product(struct lane *lane, const struct gemm_layout *layout, const void *packed, float *y,
                   const float *x, int64_t rows, struct gemm_end end)
 {
+    if (layout->is_amx) {
+        void *memory = rounded_memory(lane, amx_product_bytes(layout->k, lane->n_threads) / 2);
+        if (memory)
+            amx_product(memory, packed, y, x, rows, layout->k, layout->n, &end, lane->n_threads);
+        return memory;
+    }
     const struct shape shape = {.m = rows,
                                 .n = layout->n,
                                 .k = layout->k,
@@ -420,6 +428,15 @@ bool lane_gradient_bf16(struct lane *lane, float *d_w, const float *x, const flo
     return find_and_run(lane, &shape, NULL, data);
 }
 
+bool lane_gradient_amx(struct lane *lane, float *d_w, const float *x, const float *d_y,
+                       int64_t rows, int64_t in, int64_t out)
+{
+    void *memory = rounded_memory(lane, amx_gradient_bytes(lane->n_threads) / 2);
+    if (memory)
+        amx_gradient(memory, d_w, x, d_y, rows, in, out, lane->n_threads);
+    return memory;
+}
+
 bool lane_gradient(struct lane *lane, float *d_w, const float *x, const float *d_y, int64_t rows,
                    int64_t in, int64_t out)
 {
@@ -446,6 +463,10 @@ bool lane_gradient_any(struct lane *lane, float *d_w, const float *x, const floa
 bool lane_pack(struct lane *lane, const struct gemm_layout *layout, void *target,
                const float *source, bool transposed)
 {
+    if (layout->is_amx) {
+        amx_pack(target, source, transposed, layout->k, layout->n, lane->n_threads);
+        return true;
+    }
     const struct shape shape = {
         .n = layout->n, .k = layout->k, .kind = transposed ? KIND_PACK_TRANSPOSED : KIND_PACK};
     const void *const data[N_SLOTS] = {[SLOT_SOURCE] = source, [SLOT_TARGET] = target};
@@ -491,6 +512,11 @@ struct gemm_layout *lane_choose_layout(struct lane *lane, int64_t k, int64_t n, 
     layout->k = k;
     layout->n = n;
     layout->is_bf16 = is_bf16;
+    if (is_bf16 && lane_has_amx()) {
+        layout->is_amx = layout->rows_are_free = true;
+        layout->size_bytes = amx_packed_bytes(k, n);
+        return layout;
+    }
     if (ask_layout(lane, layout))
         return layout;
     gemm_layout_close(layout);

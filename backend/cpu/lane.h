@@ -56,6 +56,10 @@ bool lane_gradient_any(struct lane *lane, float *d_w, const float *x, const floa
 bool lane_gradient_bf16(struct lane *lane, float *d_w, const float *x, const float *d_y,
                         int64_t rows, int64_t in, int64_t out);
 
+/* The same on AMX's tiles, for any number of rows; see amx.h. */
+bool lane_gradient_amx(struct lane *lane, float *d_w, const float *x, const float *d_y,
+                       int64_t rows, int64_t in, int64_t out);
+
 /* Memory of the lane for rows that need filling up; NULL when there is none. */
 float *lane_scratch(struct lane *lane, size_t count);
 

@@ -55,6 +55,7 @@ static void check_linear(struct checker *c)
     try_linear(c, 19, 1, 300, false, true, ACTIVATION_NONE, false);
     try_linear(c, 19, 300, 1, true, false, ACTIVATION_NONE, false);
     try_linear(c, 70, 513, 257, false, false, ACTIVATION_NONE, true);
+    try_linear(c, 140, 1070, 50, false, true, ACTIVATION_TANH, false);
 }
 
 /* -- grouped linear: y, x, w, bias, offsets -- */
@@ -147,6 +148,7 @@ static void check_linear_gradient(struct checker *c)
         try_linear_gradient(c, row_counts[i], 64, 16, i % 2);
     }
     try_linear_gradient(c, 1300, 40, 70, true);
+    try_linear_gradient(c, 70, 550, 150, false);
     try_linear_gradient(c, 130, 1, 257, true);
     try_linear_gradient(c, 130, 257, 1, true);
 }
