@@ -121,16 +121,53 @@ TILES static inline void transpose(__m512i r[SIDE])
     }
 }
 
-/* A tile of the first operand: numbers of 16 rows as they lie. */
+/* Rows 0 .. 15 of 32 numbers, rounded as they lie; those past `rows` and `columns` are 0. What
+ * stands AHEAD numbers further is asked for: the processor does not foresee so many rows. */
+enum { AHEAD = 4 * SIDE };
+
+TILES static inline void round_rows(__m512i r[SIDE], const float *x, int64_t stride, int64_t rows,
+                                    int64_t columns)
+{
+    if (rows >= SIDE && columns >= DEPTH) {
+        for (int64_t i = 0; i < SIDE; i++) {
+            const float *row = x + i * stride;
+            __builtin_prefetch(row + AHEAD);
+            __builtin_prefetch(row + AHEAD + SIDE);
+            r[i] = (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(row + SIDE), _mm512_loadu_ps(row));
+        }
+        return;
+    }
+    for (int64_t i = 0; i < SIDE; i++) {
+        const float *row = x + i * stride;
+        const int64_t count = i < rows ? columns : 0;
+        r[i] =
+            (__m512i)_mm512_cvtne2ps_pbh(load_row(row + SIDE, count - SIDE), load_row(row, count));
+    }
+}
+
+TILES static inline void store_tile(char *tile, const __m512i r[SIDE])
+{
+    for (int64_t i = 0; i < SIDE; i++)
+        _mm512_store_si512(tile + i * 64, r[i]);
+}
+
+/* A tile of the first operand. */
 TILES static void tile_of_rows(char *tile, const float *x, int64_t stride, int64_t rows,
                                int64_t columns)
 {
-    for (int64_t r = 0; r < SIDE; r++) {
-        __m512i row = _mm512_setzero_si512();
-        if (r < rows)
-            row = (__m512i)_mm512_cvtne2ps_pbh(load_row(x + r * stride + SIDE, columns - SIDE),
-                                               load_row(x + r * stride, columns));
-        _mm512_store_si512(tile + r * 64, row);
+    __m512i r[SIDE];
+    round_rows(r, x, stride, rows, columns);
+    store_tile(tile, r);
+}
+
+/* Rows 0 .. 31 of 16 numbers, rounded and joined in pairs, where all of them exist. */
+TILES static inline void join_whole(__m512i r[SIDE], const float *x, int64_t stride)
+{
+    for (int64_t i = 0; i < SIDE; i++) {
+        const float *first = x + 2 * i * stride, *second = first + stride;
+        __builtin_prefetch(first + AHEAD);
+        __builtin_prefetch(second + AHEAD);
+        r[i] = join_rows(_mm512_loadu_ps(first), _mm512_loadu_ps(second));
     }
 }
 
@@ -140,13 +177,15 @@ TILES static void tile_of_pairs(char *tile, const float *x, int64_t stride, int6
                                 int64_t columns, bool transposed)
 {
     __m512i r[SIDE];
-    for (int64_t i = 0; i < SIDE; i++)
-        r[i] = join_rows(load_row(x + 2 * i * stride, 2 * i < rows ? columns : 0),
-                         load_row(x + (2 * i + 1) * stride, 2 * i + 1 < rows ? columns : 0));
+    if (rows >= DEPTH && columns >= SIDE)
+        join_whole(r, x, stride);
+    else
+        for (int64_t i = 0; i < SIDE; i++)
+            r[i] = join_rows(load_row(x + 2 * i * stride, 2 * i < rows ? columns : 0),
+                             load_row(x + (2 * i + 1) * stride, 2 * i + 1 < rows ? columns : 0));
     if (transposed)
         transpose(r);
-    for (int64_t i = 0; i < SIDE; i++)
-        _mm512_store_si512(tile + i * 64, r[i]);
+    store_tile(tile, r);
 }
 
 /* A tile of the second operand from 16 rows of 32 numbers, which become its columns. */
@@ -154,14 +193,9 @@ TILES static void tile_of_columns(char *tile, const float *x, int64_t stride, in
                                   int64_t columns)
 {
     __m512i r[SIDE];
-    for (int64_t i = 0; i < SIDE; i++)
-        r[i] = i < rows
-                   ? (__m512i)_mm512_cvtne2ps_pbh(load_row(x + i * stride + SIDE, columns - SIDE),
-                                                  load_row(x + i * stride, columns))
-                   : _mm512_setzero_si512();
+    round_rows(r, x, stride, rows, columns);
     transpose(r);
-    for (int64_t i = 0; i < SIDE; i++)
-        _mm512_store_si512(tile + i * 64, r[i]);
+    store_tile(tile, r);
 }
 
 size_t amx_packed_bytes(int64_t k, int64_t n)
