@@ -6,8 +6,10 @@
 Needs matplotlib.
 """
 import argparse
+import io
 import json
 import os
+import re
 import statistics
 
 import matplotlib
@@ -43,7 +45,10 @@ def bars(axes, results, key, title, is_log=False):
 def save(figure, options, name):
     os.makedirs(options.plots, exist_ok=True)
     figure.tight_layout()
-    figure.savefig(os.path.join(options.plots, name + ".svg"), metadata={"Date": None})
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    with open(os.path.join(options.plots, name + ".svg"), "w", encoding="utf-8") as file:
+        file.write(re.sub(r"[ \t]+$", "", text.getvalue(), flags=re.MULTILINE))
     pyplot.close(figure)
 
 
