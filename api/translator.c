@@ -15,6 +15,13 @@
 /* Threads that share one batch. More of them wait for each other longer than they compute. */
 enum { MOST_TOGETHER = 4 };
 
+/* Up to so many batches a worker, the time that some of them wait at the end is worth avoiding. */
+enum { EVEN_ROUNDS = 8 };
+
+/* Source pieces of a batch. Of very many experts a step touches the more the more rows it has, but
+ * less than in proportion, and reading them is what takes the time: so rows share it. */
+enum { BATCH_PIECES = 2048, BATCH_PIECES_OF_MANY = 4096 };
+
 /* One translation of one segment. */
 struct output_text {
     struct buffer text;
@@ -58,13 +65,15 @@ struct translator {
 
 struct translator_options translator_defaults(const struct config *config)
 {
+    const bool has_many = config_moe_experts(&config->model.moe) >= WEIGHT_MANY;
     return (struct translator_options){.beam = config->translate.beam,
                                        .n_best = 1,
                                        .alpha = config->translate.alpha,
                                        .beta = config->translate.beta,
                                        .max_ratio = config->translate.max_ratio,
                                        .max_extra = 10,
-                                       .batch_tokens = 2048,
+                                       .batch_tokens =
+                                           has_many ? BATCH_PIECES_OF_MANY : BATCH_PIECES,
                                        .max_len = config->data.max_len};
 }
 
@@ -188,6 +197,40 @@ static int by_length(const void *left, const void *right, void *context)
     return a < b ? -1 : a > b;
 }
 
+/* Where the batch ends that begins at segment `first` of the order: as many as fit, and no more than
+ * it takes to get past `most` pieces. */
+static size_t batch_end(const struct translator *translator, size_t first, size_t most)
+{
+    const struct segment *items = translator->segments.items;
+    const size_t n = translator->segments.count;
+    const size_t longest = items[translator->order[first]].length;
+    const size_t fit = (size_t)translator->options.batch_tokens / longest;
+    size_t end = first, n_pieces = 0;
+    while (end < n && end - first < (fit > 0 ? fit : 1) && n_pieces < most)
+        n_pieces += items[translator->order[end++]].length;
+    return end;
+}
+
+static void cut_batches(struct translator *translator, size_t most)
+{
+    const size_t n = translator->segments.count;
+    translator->n_batches = 0;
+    for (size_t first = 0; first < n; first = translator->starts[translator->n_batches])
+        translator->starts[++translator->n_batches] = batch_end(translator, first, most);
+}
+
+/* Few batches are made as many as keep all workers busy to the end, of about as many pieces each. */
+static void cut_evenly(struct translator *translator)
+{
+    const size_t n_workers = (size_t)translator->n_workers;
+    cut_batches(translator, SIZE_MAX);
+    if (translator->n_batches < 2 || translator->n_batches > EVEN_ROUNDS * n_workers)
+        return;
+    const size_t n_rounds = (translator->n_batches + n_workers - 1) / n_workers;
+    const size_t n_pieces = translator->segments.ids.size;
+    cut_batches(translator, n_pieces / (n_rounds * n_workers) + 1);
+}
+
 static enum status plan_batches(struct translator *translator)
 {
     const size_t n = translator->segments.count;
@@ -196,18 +239,12 @@ static enum status plan_batches(struct translator *translator)
     free(translator->starts);
     translator->order = calloc(n + 1, sizeof(size_t));
     translator->starts = calloc(n + 2, sizeof(size_t));
-    translator->n_batches = 0;
     if (!translator->order || !translator->starts)
         return status_set(STATUS_MEMORY, "no memory to plan %zu segments", n);
     for (size_t i = 0; i < n; i++)
         translator->order[i] = i;
     qsort_r(translator->order, n, sizeof(size_t), by_length, (void *)(uintptr_t)items);
-    for (size_t i = 0; i < n;) {
-        const size_t longest = items[translator->order[i]].length;
-        const size_t fits = (size_t)translator->options.batch_tokens / longest;
-        i += fits > 0 ? fits : 1;
-        translator->starts[++translator->n_batches] = i < n ? i : n;
-    }
+    cut_evenly(translator);
     return STATUS_OK;
 }
 
