@@ -197,8 +197,8 @@ static int by_length(const void *left, const void *right, void *context)
     return a < b ? -1 : a > b;
 }
 
-/* Where the batch ends that begins at segment `first` of the order: as many as fit, and no more than
- * it takes to get past `most` pieces. */
+/* Where the batch ends that begins at segment `first` of the order: as many as fit, and no more
+ * than it takes to get past `most` pieces. */
 static size_t batch_end(const struct translator *translator, size_t first, size_t most)
 {
     const struct segment *items = translator->segments.items;
@@ -219,7 +219,8 @@ static void cut_batches(struct translator *translator, size_t most)
         translator->starts[++translator->n_batches] = batch_end(translator, first, most);
 }
 
-/* Few batches are made as many as keep all workers busy to the end, of about as many pieces each. */
+/* Few batches are made as many as keep all workers busy to the end, of about as many pieces
+ * each. */
 static void cut_evenly(struct translator *translator)
 {
     const size_t n_workers = (size_t)translator->n_workers;

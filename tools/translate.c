@@ -44,7 +44,8 @@ static const struct option table[] = {
     {"max-len", 0, NULL, "N", OPTION_INT, AT(max_len), 1, 100000, NULL,
      "pieces a line may have before it is cut and translated in parts (default: data.max_len)"},
     {"batch-tokens", 0, NULL, "N", OPTION_INT, AT(batch_tokens), 1, 1e9, NULL,
-     "source pieces of a batch; no influence on the output (default 2048)"},
+     "source pieces of a batch; no influence on the output (default 2048, of models with "
+     "128 experts or more 4096)"},
     {"threads", 't', NULL, "N", OPTION_INT, AT(threads), 0, 1024, NULL,
      "worker threads; no influence on the output (default 0: all cores)"},
     {"device", 0, NULL, "NAME", OPTION_STRING, AT(device), 0, 0, "auto|cpu|ref",

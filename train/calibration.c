@@ -129,14 +129,12 @@ static enum status read_text(const struct calibration *calibration, struct model
                              const struct calibration_text *text, double tokens)
 {
     const struct pass pass = {.backend = model->params.backend, .arena = arena};
-    const int64_t n_batches = text->plan->n_batches;
     struct model_batch uploaded = {0};
     struct model_record *record = malloc(sizeof *record);
     enum status status = record ? STATUS_OK : status_set(STATUS_MEMORY, "no memory for thresholds");
     double so_far = 0;
-    for (int64_t i = 0; i < n_batches && so_far < tokens && status >= 0; i++) {
-        status =
-            epoch_plan_batch(text->plan, text->corpus, (text->first + i) % n_batches, 0, batch);
+    for (int64_t i = 0; i < text->n_batches && so_far < tokens && status >= 0; i++) {
+        status = text->fill(text->context, (text->first + i) % text->n_batches, batch);
         if (status >= 0)
             status = read_batch(calibration, model, &pass, record, &uploaded, batch);
         so_far += (double)batch->n_target_tokens;

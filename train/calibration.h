@@ -10,7 +10,6 @@
 #define MIXT_TRAIN_CALIBRATION_H
 
 #include "model/model.h"
-#include "text/corpus.h"
 
 struct calibration_gate; /* in calibration.c */
 
@@ -20,12 +19,12 @@ struct calibration {
     int64_t n_gates;
 };
 
-/* The text to sample: batches of a plan from number `first` on, around its end if need be. */
+/* The text to sample: batches from number `first` on, around their end if need be. */
 struct calibration_text {
-    const struct corpus *corpus;
-    const struct epoch_plan *plan;
-    int64_t first;
-    double tokens; /* target tokens wanted; at least 2^14, at most 2^18 and the plan are read */
+    enum status (*fill)(void *context, int64_t index, struct batch *batch); /* with batch `index` */
+    void *context;
+    int64_t n_batches, first;
+    double tokens; /* target tokens wanted; at least 2^14, at most 2^18 and all batches are read */
 };
 
 /* Finds the balanced gates. model is borrowed. */

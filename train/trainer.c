@@ -352,6 +352,12 @@ static enum status save_best(struct trainer *trainer)
     return model_save(&trainer->model, path, false, NULL, 0);
 }
 
+static enum status fill_batch(void *context, int64_t index, struct batch *batch)
+{
+    const struct trainer *trainer = context;
+    return epoch_plan_batch(&trainer->plan, &trainer->corpus, index, 0, batch);
+}
+
 /* Thresholds for the model as it is, from the text that comes next: a tenth of what is trained on
  * between two validations costs about 3 % of the time. */
 static enum status calibrate(struct trainer *trainer)
@@ -359,8 +365,9 @@ static enum status calibrate(struct trainer *trainer)
     const struct config *config = trainer->config;
     const struct config_train *train = &config->train;
     const double updates = fmin((double)config->valid.every, (double)train->steps);
-    const struct calibration_text text = {.corpus = &trainer->corpus,
-                                          .plan = &trainer->plan,
+    const struct calibration_text text = {.fill = fill_batch,
+                                          .context = trainer,
+                                          .n_batches = trainer->plan.n_batches,
                                           .first = trainer->place.batch,
                                           .tokens = 0.1 * updates * (double)train->accumulate *
                                                     (double)train->batch_tokens};

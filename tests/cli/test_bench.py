@@ -132,6 +132,20 @@ def test_make(bench):
     expect_error(bench.run("bench", "-c", "shape.yaml"), 2, "--make FILE")
 
 
+def test_make_balanced(bench):
+    """Balanced gates have thresholds by which a token goes to about top_k experts, in int8, too."""
+    bench.write("text", "ba de gota mu fikela bo\nzepi vuditi\nko nami\n" * 30)
+    settings = [*TINY, "model.moe.gate=balanced", "model.moe.experts=[8, 16]",
+                "model.moe.top_k=[2, 2]", "model.moe.after=[encoder.1, decoder.1]"]
+    for dtype in "f32", "int8":
+        result = bench.run("bench", "make", "--make", "b.safetensors", *settings,
+                           f"model.dtype={dtype}")
+        expect(result.code == 0, str(result))
+        routing = bench.run("info", "--routing", "--json", "b.safetensors", "text", "text")
+        for layer in json.loads(routing.out)["layers"]:
+            expect(2.5 < layer["choices"] / layer["tokens"] < 6, layer)
+
+
 def test_nonsense(bench):
     expect_error(bench.run("bench"), 2, "bench wants a verb")
     expect_error(bench.run("bench", "opp"), 2, "'opp'", "did you mean 'op'?")
@@ -176,4 +190,4 @@ def test_profile(bench):
 
 if __name__ == "__main__":
     main([test_operations, test_layers, test_training, test_decoding, test_experts, test_table,
-          test_make, test_nonsense, test_profile])
+          test_make, test_make_balanced, test_nonsense, test_profile])

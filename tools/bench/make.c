@@ -10,6 +10,7 @@
 #include "model/languages.h"
 #include "model/model_file.h"
 #include "text/subword/sentencepiece_train.h"
+#include "tools/bench/stand_in.h"
 #include "tools/bench/verbs.h"
 #include "tools/footer.h"
 #include "tools/options.h"
@@ -128,6 +129,7 @@ static enum status make_subword(const struct config *config, struct subword **su
 struct weights {
     const struct param_list *params; /* borrowed */
     uint64_t seed;
+    struct stand_in stand_in; /* that knows the thresholds of balanced gates */
 };
 
 /* Where a parameter's random numbers are: the same whatever else the model has. */
@@ -215,8 +217,10 @@ static enum status read_part(void *context, const char *name, uint64_t offset, v
             numbers[i] = (float)(bound_of(scales) / QUANTIZED_MAX);
     } else {
         const struct param *param = param_find(weights->params, name);
+        const uint64_t first = offset / sizeof *numbers;
         CHECK(param, "nothing is named %s", name);
-        fill_block(param, weights->seed, offset / sizeof *numbers, numbers, size / sizeof *numbers);
+        if (!stand_in_read(&weights->stand_in, name, first, numbers, size / sizeof *numbers))
+            fill_block(param, weights->seed, first, numbers, size / sizeof *numbers);
     }
     return STATUS_OK;
 }
@@ -230,6 +234,9 @@ static enum status write_model(const struct make_options *options, const struct 
     const struct model_source source = {read_part, &weights};
     enum status status = backend_open(&backend, "cpu", 1);
     if (status >= 0)
+        status = stand_in_open(&weights.stand_in, config, subword_size(subword), weights.seed,
+                               fill_block);
+    if (status >= 0)
         status = model_init(&model, &backend, config, subword_size(subword), false);
     if (status >= 0) {
         model.subword = subword;
@@ -239,6 +246,7 @@ static enum status write_model(const struct make_options *options, const struct 
     if (status >= 0)
         fprintf(stderr, "mixt: %s: %.1f M parameters, %" PRId32 " pieces\n", options->path,
                 (double)param_list_size(&model.params) * 1e-6, subword_size(subword));
+    stand_in_free(&weights.stand_in);
     model_free(&model);
     backend_close(&backend);
     return status;
