@@ -359,14 +359,15 @@ struct backend_ops {
     /* sum [1] += sum of squares of x. */
     void (*sum_squares)(B, OUT sum, IN x);
     /* One Adam step; value, first and second moments inout. first NULL: there is no first moment,
-     * the gradient stands in its place, and beta1 is not used. */
-    void (*adam_step)(B, OUT value, OUT first, OUT second, IN gradient, const struct adam *adam);
+     * the gradient stands in its place, and beta1 is not used. gradient inout: becomes zero, while
+     * it is at hand, for the next update's to be added to. */
+    void (*adam_step)(B, OUT value, OUT first, OUT second, OUT gradient, const struct adam *adam);
     /* The same without first moments for E matrices [E, in, out] whose second moments are factored
      * (Shazeer et al. 2017, appendix D): row [E, in] and column [E, out] are moving averages of the
      * squared gradient's mean over each row and each column, and the estimate of a matrix's second
      * moments is outer(row, column) / mean(row). value, row and column inout; where row is zero
-     * everywhere the estimate is 0. */
-    void (*adam_factored_step)(B, OUT value, OUT row, OUT column, IN gradient,
+     * everywhere the estimate is 0. gradient inout: becomes zero. */
+    void (*adam_factored_step)(B, OUT value, OUT row, OUT column, OUT gradient,
                                const struct adam *adam);
 };
 

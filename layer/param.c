@@ -215,17 +215,21 @@ void param_list_start(struct param_list *list, uint64_t seed)
         start_param(list, list->items[i], seed, (uint32_t)i);
 }
 
+void param_list_pack_one(struct param_list *list, struct param *param)
+{
+    if (!param->forms)
+        return;
+    const int forms =
+        list->is_training ? PACK_PLAIN | PACK_TRANSPOSED | param->forms : param->forms;
+    phase_enter(list->backend, PHASE_PACK);
+    list->backend->ops->weight_pack(list->backend, &param->weight, forms);
+    phase_leave(list->backend);
+}
+
 void param_list_pack(struct param_list *list)
 {
-    phase_enter(list->backend, PHASE_PACK);
-    for (int64_t i = 0; i < list->count; i++) {
-        struct param *param = list->items[i];
-        const int forms =
-            list->is_training ? PACK_PLAIN | PACK_TRANSPOSED | param->forms : param->forms;
-        if (param->forms)
-            list->backend->ops->weight_pack(list->backend, &param->weight, forms);
-    }
-    phase_leave(list->backend);
+    for (int64_t i = 0; i < list->count; i++)
+        param_list_pack_one(list, list->items[i]);
 }
 
 void param_list_average(struct param_list *list, double share)
@@ -255,10 +259,8 @@ void param_list_swap_average(struct param_list *list)
 
 void param_list_zero_gradients(struct param_list *list)
 {
-    phase_enter(list->backend, PHASE_ZERO);
     for (int64_t i = 0; i < list->count; i++)
         list->backend->ops->fill(list->backend, &list->items[i]->grad, 0);
-    phase_leave(list->backend);
 }
 
 int64_t param_list_size(const struct param_list *list)

@@ -20,7 +20,7 @@ enum param_start {
 struct param {
     char *name;           /* owned by the list's arena */
     struct weight weight; /* weight.value: the parameter, [..] real */
-    struct tensor grad;   /* same shape; absent unless the list trains */
+    struct tensor grad;   /* same shape; absent unless the list trains; an update zeroes it */
     struct tensor first;  /* Adam's moments; absent unless the list trains, the first also where */
     struct tensor second; /* the list factors experts and this is one's */
     struct tensor second_row;    /* [E, in] factored second moments, which an expert's matrices */
@@ -73,13 +73,16 @@ void param_list_start(struct param_list *list, uint64_t seed);
  * packs both forms, one that does not only those that layers read going forward. */
 void param_list_pack(struct param_list *list);
 
+/* The same for one parameter of the list. */
+void param_list_pack_one(struct param_list *list, struct param *param);
+
 /* average += share * (value - average) for every parameter; share 1 copies. */
 void param_list_average(struct param_list *list, double share);
 
 /* Exchanges values and averages, and packs: so the averages can be tried out and saved. */
 void param_list_swap_average(struct param_list *list);
 
-/* Gradients to zero. */
+/* Gradients to zero: before the first update, since each leaves them so. */
 void param_list_zero_gradients(struct param_list *list);
 
 /* How many numbers all parameters hold together. */

@@ -20,7 +20,6 @@ const char *phase_name(enum phase phase)
         [PHASE_EXPERTS_BACKWARD] = "experts backward",
         [PHASE_OUTPUT] = "output",
         [PHASE_OUTPUT_BACKWARD] = "output backward",
-        [PHASE_ZERO] = "zero gradients",
         [PHASE_OPTIMIZER] = "optimizer",
         [PHASE_PACK] = "pack weights",
         [PHASE_REPORT] = "report",

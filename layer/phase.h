@@ -24,8 +24,7 @@ enum phase {
     PHASE_EXPERTS_BACKWARD,
     PHASE_OUTPUT, /* softmax and loss, forward */
     PHASE_OUTPUT_BACKWARD,
-    PHASE_ZERO,      /* gradients to zero */
-    PHASE_OPTIMIZER, /* norm, clipping, Adam */
+    PHASE_OPTIMIZER, /* norm, clipping, Adam, gradients to zero */
     PHASE_PACK,      /* weights into the order of products */
     PHASE_REPORT,    /* losses, expert statistics, progress lines */
     PHASE_VALIDATION,

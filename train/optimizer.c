@@ -56,9 +56,10 @@ enum status optimizer_step(struct param_list *params, struct arena *scratch,
                               .step = step,
                               .gradient_scale = clip > 0 && *norm > clip ? clip / *norm : 1};
     struct backend *backend = params->backend;
-    for (int64_t i = 0; i < params->count; i++)
+    for (int64_t i = 0; i < params->count; i++) {
         update_param(backend, params->items[i], &adam);
-    param_list_pack(params);
+        param_list_pack_one(params, params->items[i]); /* while its values are in a cache */
+    }
     if (params->has_average && step % OPTIMIZER_AVERAGE_EVERY == 0) {
         /* Early on the plain mean of what there was, so that the start is forgotten. */
         const double decay = pow(train->average, OPTIMIZER_AVERAGE_EVERY);

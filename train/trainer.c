@@ -179,6 +179,8 @@ static enum status open_trainer(struct trainer *trainer)
     if (status >= 0)
         status = load_data(trainer, is_continued);
     if (status >= 0)
+        param_list_zero_gradients(&trainer->model.params); /* after this, updates do it */
+    if (status >= 0)
         status = expert_stats_init(&trainer->experts, &trainer->model);
     if (status >= 0)
         status = calibration_init(&trainer->calibration, &trainer->model);
@@ -261,7 +263,6 @@ static enum status update(struct trainer *trainer)
     const double scale = 1 / (double)update_tokens(trainer, n_batches);
     const int64_t first = trainer->plan.starts[place->batch];
     enum status status = STATUS_OK;
-    param_list_zero_gradients(&trainer->model.params);
     for (int64_t i = place->batch; i < place->batch + n_batches && status >= 0; i++)
         status = add_batch(trainer, &pass, i, trainer->plan.starts[i] - first, scale,
                            1 / (double)n_batches);

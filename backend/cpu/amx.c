@@ -204,23 +204,30 @@ size_t amx_packed_bytes(int64_t k, int64_t n)
 }
 
 /* Packed are pairs of 16 columns one after the other, each with all its terms. */
+static char *packed_tile(void *packed, int64_t depth, int64_t d, int64_t column)
+{
+    return (char *)packed + ((column / PAIR * depth + d) * 2 + column / SIDE % 2) * TILE_BYTES;
+}
+
+/* The source is read along its rows, which the processor fetches ahead. */
 void amx_pack(void *target, const float *source, bool transposed, int64_t k, int64_t n,
               int n_threads)
 {
     const int64_t n_pairs = parts_of(n, PAIR), depth = parts_of(k, DEPTH);
     const int n_parts = k * n < 65536 ? 1 : n_threads;
+    if (transposed) {
+#    pragma omp parallel for num_threads(n_parts) schedule(static) if (n_parts > 1)
+        for (int64_t column = 0; column < n_pairs * PAIR; column += SIDE)
+            for (int64_t d = 0; d < depth; d++)
+                tile_of_columns(packed_tile(target, depth, d, column),
+                                source + column * k + d * DEPTH, k, n - column, k - d * DEPTH);
+        return;
+    }
 #    pragma omp parallel for num_threads(n_parts) schedule(static) if (n_parts > 1)
     for (int64_t d = 0; d < depth; d++)
-        for (int64_t column = 0; column < n_pairs * PAIR; column += SIDE) {
-            char *tile =
-                (char *)target + ((column / PAIR * depth + d) * 2 + column / SIDE % 2) * TILE_BYTES;
-            if (transposed)
-                tile_of_columns(tile, source + column * k + d * DEPTH, k, n - column,
-                                k - d * DEPTH);
-            else
-                tile_of_pairs(tile, source + d * DEPTH * n + column, n, k - d * DEPTH, n - column,
-                              false);
-        }
+        for (int64_t column = 0; column < n_pairs * PAIR; column += SIDE)
+            tile_of_pairs(packed_tile(target, depth, d, column), source + d * DEPTH * n + column, n,
+                          k - d * DEPTH, n - column, false);
 }
 
 /* -- squares of tiles -- */

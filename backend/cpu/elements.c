@@ -2,6 +2,7 @@
 #include "backend/cpu/elements.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "backend/cpu/context.h"
 #include "backend/cpu/normal.h"
@@ -150,22 +151,19 @@ KERNEL static void dropout_row(float *y, const float *x, const float *residual, 
 {
     for (int64_t first = 0; first < width; first += BLOCK) {
         uint32_t words[LANES][4];
-        float factor[BLOCK];
+        uint16_t half[BLOCK]; /* the low half of a word stands first in memory */
         vector_philox(words, key, row, (uint32_t)(first / 8));
-        const uint32_t *word = words[0];
-        for (int j = 0; j < BLOCK / 2; j++) {
-            factor[2 * j] = (word[j] & 0xffff) < threshold ? 0 : scale;
-            factor[2 * j + 1] = word[j] >> 16 < threshold ? 0 : scale;
-        }
+        memcpy(half, words, sizeof half);
         const int64_t count = width - first < BLOCK ? width - first : BLOCK;
         if (residual)
 #pragma omp simd
             for (int64_t j = 0; j < count; j++)
-                y[first + j] = residual[first + j] + (factor[j] > 0 ? x[first + j] * factor[j] : 0);
+                y[first + j] =
+                    residual[first + j] + (half[j] < threshold ? 0 : x[first + j] * scale);
         else
 #pragma omp simd
             for (int64_t j = 0; j < count; j++)
-                y[first + j] = factor[j] > 0 ? x[first + j] * factor[j] : 0;
+                y[first + j] = half[j] < threshold ? 0 : x[first + j] * scale;
     }
 }
 

@@ -70,17 +70,22 @@ static void clear(float *x, int64_t count)
         memset(x, 0, (size_t)count * sizeof *x);
 }
 
-/* One sentence's cell: gates [4H] hold the sums a and become the gates. */
+/* One sentence's cell: gates [4H] hold the sums a and become the gates. Pairs of them share a
+ * division. */
 KERNEL static void forward_cell(float *restrict gates, float *restrict cell, float *restrict hidden,
                                 const float *restrict before, int64_t n_h)
 {
     float *i = gates, *f = gates + n_h, *g = gates + 2 * n_h, *o = gates + 3 * n_h;
 #pragma omp simd
     for (int64_t h = 0; h < n_h; h++) {
-        i[h] = vector_sigmoid(i[h]);
-        f[h] = vector_sigmoid(f[h]);
-        g[h] = vector_tanh(g[h]);
-        o[h] = vector_sigmoid(o[h]);
+        const float under_i = vector_inverse_sigmoid(i[h]), under_f = vector_inverse_sigmoid(f[h]);
+        const float under_o = vector_inverse_sigmoid(o[h]), over_g = vector_tanh_part(g[h]);
+        const float quotient = 1.0f / (under_i * under_f);
+        const float other = 1.0f / (under_o * (over_g + 2.0f));
+        i[h] = quotient * under_f;
+        f[h] = quotient * under_i;
+        g[h] = over_g * (other * under_o);
+        o[h] = other * (over_g + 2.0f);
         cell[h] = f[h] * before[h] + i[h] * g[h];
         hidden[h] = o[h] * vector_tanh(cell[h]);
     }

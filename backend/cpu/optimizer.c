@@ -1,9 +1,14 @@
 /* Sums of squares and Adam: as fast as memory. */
 #include <math.h>
+#include <string.h>
 
 #include "backend/cpu/context.h"
 
-enum { RUN = 16384 }; /* numbers whose squares are summed together, for any number of threads */
+enum {
+    RUN = 16384,      /* numbers whose squares are summed together, for any number of threads */
+    UPDATE_RUN = 2048 /* numbers whose gradient is zeroed after their update, from the first cache;
+                         one by one, each zero would delay the next loads */
+};
 
 KERNEL static double sum_squares_run(const float *x, int64_t count)
 {
@@ -102,13 +107,16 @@ static void cpu_adam_step(struct backend *backend, const struct tensor *value,
     const int n_parts = context_parts(backend, count);
 #pragma omp parallel for num_threads(n_parts) schedule(static)
     for (int part = 0; part < n_parts; part++) {
-        const int64_t from = part_start(count, part, n_parts);
-        const int64_t to = part_start(count, part + 1, n_parts);
-        if (first)
-            adam_run(floats(value), floats(first), floats(second), floats(gradient), from, to,
-                     rates);
-        else
-            adam_second_run(floats(value), floats(second), floats(gradient), from, to, rates);
+        const int64_t last = part_start(count, part + 1, n_parts);
+        for (int64_t from = part_start(count, part, n_parts); from < last; from += UPDATE_RUN) {
+            const int64_t to = last - from < UPDATE_RUN ? last : from + UPDATE_RUN;
+            if (first)
+                adam_run(floats(value), floats(first), floats(second), floats(gradient), from, to,
+                         rates);
+            else
+                adam_second_run(floats(value), floats(second), floats(gradient), from, to, rates);
+            memset(floats(gradient) + from, 0, (size_t)(to - from) * sizeof(float));
+        }
     }
 }
 
@@ -143,7 +151,7 @@ KERNEL static float factored_moments(float *restrict row, float *restrict column
  * column's, which go to root [out]. */
 KERNEL static void factored_update(float *restrict value, float *restrict root,
                                    const float *restrict row, const float *restrict column,
-                                   const float *restrict gradient, int64_t in, int64_t out,
+                                   float *restrict gradient, int64_t in, int64_t out,
                                    struct rates rates)
 {
     double mean = 0;
@@ -159,6 +167,7 @@ KERNEL static void factored_update(float *restrict value, float *restrict root,
         for (int64_t j = 0; j < out; j++)
             value[i * out + j] -=
                 step * gradient[i * out + j] / (row_root * root[j] + rates.epsilon);
+        memset(gradient + i * out, 0, (size_t)out * sizeof *gradient);
     }
 }
 
@@ -188,7 +197,7 @@ static void cpu_adam_factored_step(struct backend *backend, const struct tensor 
              e++) {
             float *const own_row = floats(row) + e * in, *const own_column =
                                                              floats(column) + e * out;
-            const float *const own = floats(gradient) + e * in * out;
+            float *const own = floats(gradient) + e * in * out;
             if (factored_moments(own_row, own_column, own, in, out, rates.keep2, add) > 0)
                 factored_update(floats(value) + e * in * out, roots + part * stride, own_row,
                                 own_column, own, in, out, rates);

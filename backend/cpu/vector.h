@@ -77,12 +77,12 @@ VECTOR_INLINE float vector_sigmoid(float x)
     return 1.0f / (1.0f + (e.power * e.tail + e.power));
 }
 
-/* 1 / sigmoid(x), at most 1 + e^60, so that a few of them have a product: who needs several
+/* 1 / sigmoid(x), at most 1 + e^40, so that a few of them have a product: who needs several
  * quotients saves divisions, which take as long as all the rest. */
 VECTOR_INLINE float vector_inverse_sigmoid(float x)
 {
-    const float low = x < -60.0f ? -60.0f : x;
-    const struct exp_parts e = exp_split(low > 60.0f ? -60.0f : -low);
+    const float low = x < -40.0f ? -40.0f : x;
+    const struct exp_parts e = exp_split(low > 40.0f ? -40.0f : -low);
     return 1.0f + (e.power * e.tail + e.power);
 }
 

@@ -29,11 +29,12 @@ static void ref_adam_step(struct backend *backend, const struct tensor *value,
         reals(second)[i] = (real)v;
         reals(value)[i] -=
             (real)(adam->learning_rate * (m / unbias1) / (sqrt(v / unbias2) + adam->epsilon));
+        reals(gradient)[i] = 0;
     }
 }
 
 /* One matrix [in, out]. */
-static void factored_matrix(real *value, real *row, real *column, const real *gradient, int64_t in,
+static void factored_matrix(real *value, real *row, real *column, real *gradient, int64_t in,
                             int64_t out, const struct adam *adam)
 {
     const double unbias2 = 1 - pow(adam->beta2, (double)adam->step);
@@ -58,6 +59,7 @@ static void factored_matrix(real *value, real *row, real *column, const real *gr
             const double v = mean > 0 ? (double)row[i] * column[j] / mean : 0;
             value[i * out + j] -=
                 (real)(adam->learning_rate * g / (sqrt(v / unbias2) + adam->epsilon));
+            gradient[i * out + j] = 0;
         }
 }
 

@@ -157,7 +157,7 @@ static void try_adam(struct checker *c, int i, bool has_first)
     add_reals(c, &trial, "value", USE_INOUT, 1, 2, rows, width, 0);
     add_reals(c, &trial, "first", USE_INOUT, i ? 0.1 : 0, 2, has_first ? rows : -1, width, 0);
     square(add_reals(c, &trial, "second", USE_INOUT, i ? 1 : 0, 2, rows, width, 0), rows * width);
-    add_reals(c, &trial, "gradient", USE_IN, 1, 2, rows, width, 0);
+    add_reals(c, &trial, "gradient", USE_INOUT, 1, 2, rows, width, 0);
     set_adam(&trial, i);
     check_trial(c, &trial);
 }
@@ -186,7 +186,7 @@ static void try_factored(struct checker *c, int i, int64_t count, int64_t in, in
     add_reals(c, &trial, "value", USE_INOUT, 1, 3, count, in, out);
     double *row = add_reals(c, &trial, "row", USE_INOUT, i ? 1 : 0, 2, count, in, 0);
     double *column = add_reals(c, &trial, "column", USE_INOUT, i ? 1 : 0, 2, count, out, 0);
-    double *gradient = add_reals(c, &trial, "gradient", USE_IN, 1, 3, count, in, out);
+    double *gradient = add_reals(c, &trial, "gradient", USE_INOUT, 1, 3, count, in, out);
     square(row, count * in);
     square(column, count * out);
     for (int64_t e = 1; e < count && e < 3; e++)

@@ -250,7 +250,7 @@ static void measure_update(struct session *session)
     for (int i = 0; i < 4; i++)
         *tensors[i] = session_random(session, NUMBERS / 1024, 1024);
     session->backend.ops->fill(&session->backend, &e.z, 1e-4); /* second moments */
-    measure(session, "adam", 7.0 * NUMBERS, run_adam, &e);
+    measure(session, "adam", 8.0 * NUMBERS, run_adam, &e);
     measure(session, "fill", NUMBERS, run_fill, &e);
     arena_release(&session->arena, mark);
 }

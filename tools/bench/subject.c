@@ -44,6 +44,8 @@ enum status subject_open(struct subject *subject, struct session *session, bool 
     if (status < 0)
         return status;
     param_list_start(&subject->model.params, 1);
+    if (is_training)
+        param_list_zero_gradients(&subject->model.params);
     if (!is_training)
         wake_gates(subject);
     param_list_pack(&subject->model.params);
@@ -109,7 +111,6 @@ static enum status update(struct subject *subject)
     const struct pass pass = subject_pass(subject, true);
     const size_t mark = arena_mark(pass.arena);
     double norm;
-    param_list_zero_gradients(&subject->model.params);
     phase_enter(pass.backend, PHASE_BATCH);
     enum status status = subject_draw(subject, session->sentences, subject->step);
     if (status >= 0)
