@@ -285,6 +285,11 @@ struct backend_ops {
     /* The same, and log_sums [N] as log_sum_exp() gives them, in one go over each row: what the
      * search wants of logits. */
     void (*top_k_log_sum)(B, OUT values, OUT indices, OUT log_sums, IN x);
+    /* The same of the rows of x [N, D] W^T + bias [V], W [V, D] packed transposed, which are not
+     * kept; to the bit as linear() and top_k_log_sum() give it. room [M, V], M >= 1, is memory for
+     * some of them. */
+    void (*linear_top_k)(B, OUT values, OUT indices, OUT log_sums, OUT room, IN x,
+                         const struct weight *weight, IN bias);
     /* y = softmax of each row of x; y may be x. */
     void (*softmax)(B, OUT y, IN x);
     /* d_x from y = softmax(x) and d_y; d_x may be d_y. */
@@ -374,5 +379,11 @@ struct backend_ops {
 #undef B
 #undef IN
 #undef OUT
+
+/* For implementations: linear_top_k() of the operations, as many rows at a time as the room has. */
+void backend_linear_top_k(struct backend *backend, const struct tensor *values,
+                          const struct tensor *indices, const struct tensor *log_sums,
+                          const struct tensor *room, const struct tensor *x,
+                          const struct weight *weight, const struct tensor *bias);
 
 #endif

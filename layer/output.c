@@ -43,17 +43,8 @@ void output_top_k(const struct output *output, const struct pass *pass, const st
     const size_t mark = arena_mark(pass->arena);
     const int64_t n_block = n_rows < SEARCH_BLOCK_ROWS ? n_rows : SEARCH_BLOCK_ROWS;
     const struct tensor block = pass_2d(pass, n_block, n_words);
-    for (int64_t first = 0; first < n_rows; first += n_block) {
-        const int64_t count = n_rows - first < n_block ? n_rows - first : n_block;
-        const struct tensor logits = tensor_slice(&block, 0, count);
-        const struct tensor x_part = tensor_slice(x, first, count);
-        const struct tensor values_part = tensor_slice(values, first, count);
-        const struct tensor words_part = tensor_slice(words, first, count);
-        const struct tensor sums_part = tensor_slice(log_sums, first, count);
-        output_logits(output, pass, &logits, &x_part);
-        pass->backend->ops->top_k_log_sum(pass->backend, &values_part, &words_part, &sums_part,
-                                          &logits);
-    }
+    pass->backend->ops->linear_top_k(pass->backend, values, words, log_sums, &block, x,
+                                     &output->weight->weight, &output->bias->weight.value);
     arena_release(pass->arena, mark);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backend/cpu/context.h"
+#include "backend/cpu/int8.h"
 #include "backend/cpu/vector.h"
 
 /* The first place from `from` on that holds more than `bound`, or width. */
@@ -136,24 +137,31 @@ static void rank_row(float *best, int32_t *place, int64_t k, const float *x, int
     }
 }
 
-enum { LEAST_RANKED = 16 }; /* from so many on, and a quarter of the row, counting is faster */
-
-static void top_of_row(float *best, int32_t *place, int64_t k, const float *x, int64_t width)
+/* Puts the numbers first .. first+width-1 of a row, which stand at x, into the list of the `kept`
+ * largest so far, and returns how many it has then. */
+static int64_t keep_largest(float *best, int32_t *place, int64_t k, int64_t kept, const float *x,
+                            int64_t first, int64_t width)
 {
-    if (k >= LEAST_RANKED && 4 * k >= width) {
-        rank_row(best, place, k, x, width);
-        return;
-    }
-    const float bound = lower_bound(k, x, width);
+    const float bound = kept == k ? NAN : lower_bound(k, x, width);
     const bool has_bound = !isnan(bound);
-    int64_t kept = 0;
     for (int64_t m = 0; m < width; m++) {
         if (kept == k || has_bound)
             m = find_above(x, m, width, kept == k ? best[k - 1] : bound);
         if (m == width)
             break;
-        kept = insert(best, place, k, kept, isnan(x[m]) ? -INFINITY : x[m], (int32_t)m);
+        kept = insert(best, place, k, kept, number_of(x[m]), (int32_t)(first + m));
     }
+    return kept;
+}
+
+enum { LEAST_RANKED = 16 }; /* from so many on, and a quarter of the row, counting is faster */
+
+static void top_of_row(float *best, int32_t *place, int64_t k, const float *x, int64_t width)
+{
+    if (k >= LEAST_RANKED && 4 * k >= width)
+        rank_row(best, place, k, x, width);
+    else
+        keep_largest(best, place, k, 0, x, 0, width);
 }
 
 static void check_top(const struct tensor *values, const struct tensor *indices,
@@ -178,13 +186,62 @@ static void cpu_top_k(struct backend *backend, const struct tensor *values,
         top_of_row(floats(values) + n * k, ints(indices) + n * k, k, floats(x) + n * width, width);
 }
 
-/* The logarithm of the sum of a row's exponentials; largest is the row's largest number. */
-KERNEL static float log_sum_of_row(const float *x, int64_t width, float largest)
+/* -- with the sum of exponentials -- */
+
+/* A row is read in panels of so many numbers, wherever they stand. */
+enum { PANEL = 512 };
+
+/* What is known of a row after some of its panels. */
+struct row_top {
+    int64_t kept;
+    float largest;     /* so far */
+    float lane[LANES]; /* sums of exp(x - largest) */
+};
+
+static const struct row_top no_panels = {.largest = -INFINITY};
+
+/* Adds a panel's exponentials. As long as nothing is finite they are of the numbers themselves, so
+ * that only a NaN stays. */
+KERNEL static void add_exponentials(struct row_top *top, const float *x, int64_t width,
+                                    float largest)
 {
-    return vector_log_sum_exp(x, width, largest);
+    const float offset = largest > -INFINITY ? largest : 0;
+    float lane[LANES];
+    const float scale = largest > top->largest ? vector_exp(top->largest - largest) : 1.0f;
+    for (int j = 0; j < LANES; j++)
+        lane[j] = top->lane[j] * scale;
+    int64_t i = 0;
+    for (; i + LANES <= width; i += LANES)
+        for (int j = 0; j < LANES; j++)
+            lane[j] += vector_exp_below_one(x[i + j] - offset);
+    for (int j = 0; i + j < width; j++)
+        lane[j] += vector_exp_below_one(x[i + j] - offset);
+    memcpy(top->lane, lane, sizeof lane);
+    top->largest = largest;
 }
 
-/* The search for the largest leaves a row in the cache, and its largest number in front. */
+static float log_sum(struct row_top *top)
+{
+    return (float)(top->largest + log(lanes_sum(top->lane)));
+}
+
+/* The search for the largest leaves a panel in the cache, and the largest number in front. */
+static void add_panel(struct row_top *top, float *best, int32_t *place, int64_t k, const float *x,
+                      int64_t first, int64_t width)
+{
+    top->kept = keep_largest(best, place, k, top->kept, x, first, width);
+    add_exponentials(top, x, width, best[0]);
+}
+
+static float top_and_log_sum(float *best, int32_t *place, int64_t k, const float *x, int64_t width)
+{
+    struct row_top top = no_panels;
+    for (int64_t first = 0; first < width; first += PANEL)
+        add_panel(&top, best, place, k, x + first, first,
+                  width - first < PANEL ? width - first : PANEL);
+    return log_sum(&top);
+}
+
 static void cpu_top_k_log_sum(struct backend *backend, const struct tensor *values,
                               const struct tensor *indices, const struct tensor *log_sums,
                               const struct tensor *x)
@@ -196,16 +253,92 @@ static void cpu_top_k_log_sum(struct backend *backend, const struct tensor *valu
         return;
     const int n_parts = context_parts(backend, 4 * rows * width);
 #pragma omp parallel for num_threads(n_parts) schedule(static)
-    for (int64_t n = 0; n < rows; n++) {
-        const float *row = floats(x) + n * width;
-        float *best = floats(values) + n * k;
-        top_of_row(best, ints(indices) + n * k, k, row, width);
-        floats(log_sums)[n] = log_sum_of_row(row, width, best[0]);
+    for (int64_t n = 0; n < rows; n++)
+        floats(log_sums)[n] = top_and_log_sum(floats(values) + n * k, ints(indices) + n * k, k,
+                                              floats(x) + n * width, width);
+}
+
+/* -- of a product that is not kept -- */
+
+enum {
+    PANEL_STEP = PANEL + LANES, /* from row to row, no power of two */
+    LEAST_ROWS = 32,            /* fewer fit into the cache as they are */
+    MOST_ROWS = 384             /* whose panels fit the second-level cache */
+};
+
+struct top_product {
+    const struct int8_rows *rows;
+    const struct int8_matrix *matrix;
+    struct gemm_end end;
+    float *best, *log_sums; /* of the rows from 0 on */
+    int32_t *places;
+    int64_t k;
+};
+
+/* The rows first .. first+count-1, at most MOST_ROWS; room [count, PANEL_STEP]. */
+static void top_of_rows(const struct top_product *product, float *room, int64_t first,
+                        int64_t count)
+{
+    struct row_top tops[MOST_ROWS];
+    const int64_t k = product->k, out = product->matrix->out;
+    for (int64_t n = 0; n < count; n++)
+        tops[n] = no_panels;
+    for (int64_t column = 0; column < out; column += PANEL) {
+        const int64_t width = out - column < PANEL ? out - column : PANEL;
+        const struct int8_part part = {first, count, column, width};
+        int8_product(room, PANEL_STEP, product->rows, product->matrix, part, product->end);
+        for (int64_t n = 0; n < count; n++)
+            add_panel(&tops[n], product->best + (first + n) * k, product->places + (first + n) * k,
+                      k, room + n * PANEL_STEP, column, width);
+    }
+    for (int64_t n = 0; n < count; n++)
+        product->log_sums[first + n] = log_sum(&tops[n]);
+}
+
+static void cpu_linear_top_k(struct backend *backend, const struct tensor *values,
+                             const struct tensor *indices, const struct tensor *log_sums,
+                             const struct tensor *room, const struct tensor *x,
+                             const struct weight *weight, const struct tensor *bias)
+{
+    const int64_t n_rows = tensor_rows(x), fit = tensor_count(room) / PANEL_STEP;
+    const int n_parts = context_parts(backend, n_rows * tensor_columns(room));
+    const int64_t share = (n_rows + n_parts - 1) / n_parts, most = fit / n_parts;
+    if (!weight->blocks.rank || n_rows < LEAST_ROWS || most < LEAST_ROWS) {
+        backend_linear_top_k(backend, values, indices, log_sums, room, x, weight, bias);
+        return;
+    }
+    if (!context_enter(backend))
+        return;
+    const struct int8_matrix matrix = int8_matrix_of(weight, true, 0);
+    CHECK(matrix.in == tensor_columns(x) && matrix.out == tensor_columns(room) &&
+              tensor_count(log_sums) == n_rows && tensor_rows(values) == n_rows &&
+              tensor_count(indices) == tensor_count(values) &&
+              tensor_columns(values) <= matrix.out && tensor_count(bias) == matrix.out,
+          "%lld rows of %lld", (long long)n_rows, (long long)matrix.out);
+    const struct int8_rows rows = int8_round_rows(backend, floats(x), n_rows, matrix.in);
+    if (!rows.values)
+        return;
+    const struct top_product product = {&rows,
+                                        &matrix,
+                                        {floats(bias), ACTIVATION_NONE, false},
+                                        floats(values),
+                                        floats(log_sums),
+                                        ints(indices),
+                                        tensor_columns(values)};
+#pragma omp parallel for num_threads(n_parts) schedule(static)
+    for (int part = 0; part < n_parts; part++) {
+        const int64_t stop = part_start(n_rows, part + 1, n_parts);
+        int64_t step = most < MOST_ROWS ? most : MOST_ROWS;
+        step = step < share ? step : share;
+        for (int64_t n = part_start(n_rows, part, n_parts); n < stop; n += step)
+            top_of_rows(&product, floats(room) + part * most * PANEL_STEP, n,
+                        stop - n < step ? stop - n : step);
     }
 }
 
 void cpu_set_topk(struct backend_ops *ops)
 {
+    ops->linear_top_k = cpu_linear_top_k;
     ops->top_k_log_sum = cpu_top_k_log_sum;
     ops->top_k = cpu_top_k;
 }

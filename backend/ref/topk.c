@@ -41,6 +41,7 @@ static void ref_top_k_log_sum(struct backend *backend, const struct tensor *valu
 
 void REF(set_topk)(struct backend_ops *ops)
 {
+    ops->linear_top_k = backend_linear_top_k;
     ops->top_k_log_sum = ref_top_k_log_sum;
     ops->top_k = ref_top_k;
 }

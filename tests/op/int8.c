@@ -1,5 +1,6 @@
 /* Products with weights in int8: the same to the bit as the reference's, whatever the kernel. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "tests/op/op.h"
 
@@ -148,6 +149,49 @@ static void check_grouped_linear(struct checker *c)
     try_grouped_linear(c, 300, 1, 33, 17, false, true);
 }
 
+/* -- linear and top k: values, indices, log_sums, room, x, w, bias -- */
+
+static void call_linear_top_k(struct backend *backend, struct tensor *t, struct weight *w,
+                              const struct trial *trial)
+{
+    (void)trial;
+    struct tensor room = t[3]; /* which has no result */
+    room.data = aligned_alloc(ARENA_ALIGNMENT, (size_t)tensor_count(&room) * ARENA_ALIGNMENT);
+    CHECK(room.data, "no memory for %lld rows", (long long)room.dim[0]);
+    backend->ops->linear_top_k(backend, &t[0], &t[1], &t[2], &room, &t[4], &w[5], &t[6]);
+    free(room.data);
+}
+
+static void try_linear_top_k(struct checker *c, int64_t rows, int64_t room, int64_t width,
+                             int64_t k)
+{
+    enum { IN = 24 };
+    struct trial trial = trial_of(c, "linear_top_k", call_linear_top_k);
+    add_reals(c, &trial, "values", USE_OUT, 1, 2, rows, k, 0);
+    add_ints(c, &trial, "indices", USE_EXACT, 1, 2, rows, k);
+    add_reals(c, &trial, "log_sums", USE_OUT, 1, 1, rows, 0, 0);
+    add_reals(c, &trial, "room", USE_IN, 1, 2, room, width, 0);
+    add_reals(c, &trial, "x", USE_IN, 1, 2, rows, IN, 0);
+    add_weight(c, &trial, "w", 2, width, IN, 0);
+    add_reals(c, &trial, "bias", USE_IN, 1, 1, width, 0, 0);
+    trial.int8 = INT8_TRANSPOSED;
+    trial.work = 2.0 * (double)(rows * width * IN);
+    check_trial(c, &trial);
+}
+
+/* With less room than rows, with panels that end anywhere, and with room for no panels. */
+static void check_linear_top_k(struct checker *c)
+{
+    static const int64_t widths[] = {9, 511, 513, 1700};
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        for (int64_t rows = 1; rows < 900 && !c->is_bench; rows = 3 * rows + 5) {
+            try_linear_top_k(c, rows, rows < 64 ? rows : 64, widths[i], 8);
+            try_linear_top_k(c, rows, 200, widths[i], 3);
+        }
+    if (c->is_bench)
+        try_linear_top_k(c, 640, 64, 8000, 8);
+}
+
 /* -- LSTM: r, x, its weights, bias, lengths, gates, cells, hidden, first_r, first_c -- */
 
 static void call_lstm(struct backend *backend, struct tensor *t, struct weight *w,
@@ -200,6 +244,7 @@ static void check_lstm(struct checker *c)
 const struct op_check int8_checks[] = {
     OP(linear, check_linear),
     OP(grouped_linear, check_grouped_linear),
+    OP(linear_top_k, check_linear_top_k),
     OP(lstm_forward, check_lstm),
     {0},
 };
