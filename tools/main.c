@@ -7,14 +7,9 @@
 #include <unistd.h>
 
 #include "base/status.h"
+#include "tools/dispatch.h"
 #include "tools/options.h"
 #include "tools/verbs.h"
-
-struct verb {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *help;
-};
 
 static const struct verb verbs[] = {
     {"train", train_main, "train a model from raw text, or continue"},
@@ -38,8 +33,7 @@ static void print_help(void)
     printf("Usage: mixt VERB [ARGUMENT...]\n\n"
            "Neural machine translation with mixture-of-experts LSTM models.\n\n"
            "Verbs:\n");
-    for (size_t i = 0; i < N_VERBS; i++)
-        printf("  %-10s %s\n", verbs[i].name, verbs[i].help);
+    dispatch_list(verbs, N_VERBS);
     printf("\n'mixt VERB --help' lists the options of a verb, 'mixt --version' prints the\n"
            "version.\n");
 }
@@ -86,11 +80,8 @@ static int run(int argc, char **argv)
         printf("mixt %s\n", MIXT_VERSION);
         return 0;
     }
-    for (size_t i = 0; i < N_VERBS; i++) {
-        if (strcmp(word, verbs[i].name) == 0)
-            return verbs[i].run(argc - 1, argv + 1);
-    }
-    return unknown_verb(word);
+    const struct verb *verb = dispatch_find(verbs, N_VERBS, word);
+    return verb ? verb->run(argc - 1, argv + 1) : unknown_verb(word);
 }
 
 int main(int argc, char **argv)

@@ -2,16 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/status.h"
 #include "tools/bench/verbs.h"
-#include "tools/options.h"
+#include "tools/dispatch.h"
 #include "tools/verbs.h"
-
-struct verb {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *help;
-};
 
 static const struct verb verbs[] = {
     {"op", bench_op_main, "the products of an update one at a time, and other operations"},
@@ -28,27 +21,9 @@ static void print_help(void)
 {
     printf("Usage: mixt bench VERB [OPTION...] [SECTION.KEY=VALUE...]\n\n"
            "Measures speed against this machine's own peak. Needs no files.\n\n");
-    for (size_t i = 0; i < N_VERBS; i++)
-        printf("  %-10s %s\n", verbs[i].name, verbs[i].help);
+    dispatch_list(verbs, N_VERBS);
     printf("\n'mixt bench op --help' lists the options of op, and so on. 'mixt bench --make\n"
            "FILE' is 'mixt bench make --make FILE'.\n");
-}
-
-static int unknown_verb(const char *word)
-{
-    const char *names[N_VERBS];
-    for (size_t i = 0; i < N_VERBS; i++)
-        names[i] = verbs[i].name;
-    const char *nearest = options_nearest(word, names, N_VERBS);
-    enum status code = STATUS_USAGE;
-    if (!*word)
-        code = status_set(code, "bench wants a verb: op, layer, train, decode, moe or make");
-    else if (nearest != NULL)
-        code = status_set(code, "unknown bench verb '%s'; did you mean '%s'?", word, nearest);
-    else
-        code = status_set(code, "unknown bench verb '%s'", word);
-    status_hint("'mixt bench --help' lists them");
-    return status_finish(code);
 }
 
 int bench_main(int argc, char **argv)
@@ -60,9 +35,6 @@ int bench_main(int argc, char **argv)
     }
     if (word[0] == '-')
         return bench_make_main(argc, argv);
-    for (size_t i = 0; i < N_VERBS; i++) {
-        if (strcmp(verbs[i].name, word) == 0)
-            return verbs[i].run(argc - 1, argv + 1);
-    }
-    return unknown_verb(word);
+    return dispatch_run("bench", "op, layer, train, decode, moe or make", verbs, N_VERBS, argc,
+                        argv);
 }

@@ -2,16 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/status.h"
+#include "tools/dispatch.h"
 #include "tools/lab/verbs.h"
-#include "tools/options.h"
 #include "tools/verbs.h"
-
-struct verb {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *help;
-};
 
 static const struct verb verbs[] = {
     {"cluster", lab_cluster_main,
@@ -27,26 +20,8 @@ static void print_help(void)
 {
     printf("Usage: mixt lab VERB [OPTION...]\n\n"
            "Experiments on mixtures of experts.\n\n");
-    for (size_t i = 0; i < N_VERBS; i++)
-        printf("  %-10s %s\n", verbs[i].name, verbs[i].help);
+    dispatch_list(verbs, N_VERBS);
     printf("\n'mixt lab cluster --help' lists the options of cluster, and so on.\n");
-}
-
-static int unknown_verb(const char *word)
-{
-    const char *names[N_VERBS];
-    for (size_t i = 0; i < N_VERBS; i++)
-        names[i] = verbs[i].name;
-    const char *nearest = options_nearest(word, names, N_VERBS);
-    enum status code = STATUS_USAGE;
-    if (!*word)
-        code = status_set(code, "lab wants a verb: cluster, steps or thresholds");
-    else if (nearest != NULL)
-        code = status_set(code, "unknown lab verb '%s'; did you mean '%s'?", word, nearest);
-    else
-        code = status_set(code, "unknown lab verb '%s'", word);
-    status_hint("'mixt lab --help' lists them");
-    return status_finish(code);
 }
 
 int lab_main(int argc, char **argv)
@@ -56,9 +31,5 @@ int lab_main(int argc, char **argv)
         print_help();
         return 0;
     }
-    for (size_t i = 0; i < N_VERBS; i++) {
-        if (strcmp(verbs[i].name, word) == 0)
-            return verbs[i].run(argc - 1, argv + 1);
-    }
-    return unknown_verb(word);
+    return dispatch_run("lab", "cluster, steps or thresholds", verbs, N_VERBS, argc, argv);
 }

@@ -3,12 +3,12 @@
 #include <string.h>
 
 #include "base/status.h"
-#include "tools/options.h"
+#include "tools/dispatch.h"
 #include "tools/subword/types.h"
 #include "tools/verbs.h"
 
 /* What a verb does for a type of model. */
-struct verb {
+struct subword_verb {
     const char *name;
     const char *type; /* NULL: the verb belongs to one type alone, and its name says which */
     int (*run)(int argc, char **argv);
@@ -18,7 +18,7 @@ static const char default_type[] = "sentencepiece";
 static const char nmt_type[] = "subword-nmt";
 static const char wordpiece_type[] = "wordpiece";
 
-static const struct verb verbs[] = {
+static const struct subword_verb verbs[] = {
     {"train", default_type, sentencepiece_train_main},
     {"encode", default_type, sentencepiece_encode_main},
     {"decode", default_type, sentencepiece_decode_main},
@@ -44,7 +44,7 @@ enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
 /* What --type may be, and whose verbs that means. */
 struct type {
     const char *name;
-    const char *owner; /* struct verb.type */
+    const char *owner; /* struct subword_verb.type */
 };
 
 static const struct type types[] = {
@@ -108,16 +108,8 @@ static int unknown_verb(const char *word)
     const char *names[N_VERBS];
     for (size_t i = 0; i < N_VERBS; i++)
         names[i] = verbs[i].name;
-    const char *nearest = options_nearest(word, names, N_VERBS);
-    enum status code = STATUS_USAGE;
-    if (!*word)
-        code = status_set(code, "subword wants a verb: train, encode, decode or vocab");
-    else if (nearest != NULL)
-        code = status_set(code, "unknown subword verb '%s'; did you mean '%s'?", word, nearest);
-    else
-        code = status_set(code, "unknown subword verb '%s'", word);
-    status_hint("'mixt subword --help' lists them");
-    return status_finish(code);
+    return dispatch_unknown("subword", "verb", word, names, N_VERBS,
+                            "train, encode, decode or vocab");
 }
 
 static int unknown_type(const char *word)
@@ -125,14 +117,7 @@ static int unknown_type(const char *word)
     const char *names[N_TYPES];
     for (size_t i = 0; i < N_TYPES; i++)
         names[i] = types[i].name;
-    const char *nearest = options_nearest(word, names, N_TYPES);
-    enum status code = STATUS_USAGE;
-    if (nearest != NULL)
-        code = status_set(code, "unknown subword type '%s'; did you mean '%s'?", word, nearest);
-    else
-        code = status_set(code, "unknown subword type '%s'", word);
-    status_hint("'mixt subword --help' lists them");
-    return status_finish(code);
+    return dispatch_unknown("subword", "type", word, names, N_TYPES, NULL);
 }
 
 int subword_main(int argc, char **argv)
