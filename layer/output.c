@@ -12,11 +12,11 @@ void output_init(struct output *output, struct param_list *params, const char *p
                  int64_t vocabulary, int64_t dim, struct param *tied)
 {
     *output = (struct output){.weight = tied};
-    if (tied)
+    if (tied) {
         tied->forms |= PACK_TRANSPOSED;
-    if (tied && params->is_int8)
-        param_round(params, tied);
-    if (!tied)
+        if (params->is_int8)
+            param_round(params, tied);
+    } else {
         output->weight = param_add(params,
                                    (struct param_spec){.rank = 2,
                                                        .dim = {vocabulary, dim},
@@ -25,6 +25,7 @@ void output_init(struct output *output, struct param_list *params, const char *p
                                                        .forms = PACK_TRANSPOSED,
                                                        .may_round = true},
                                    "%s.weight", prefix);
+    }
     output->bias =
         param_add(params, (struct param_spec){.rank = 1, .dim = {vocabulary}}, "%s.bias", prefix);
 }

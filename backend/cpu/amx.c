@@ -5,14 +5,13 @@
 
 #include "backend/cpu/context.h"
 #include "backend/cpu/elements.h"
+#include "backend/cpu/tiles.h"
 
 #if defined(__x86_64__) && defined(__linux__) && (__GNUC__ >= 11 || __clang_major__ >= 12)
 
 #    include <cpuid.h>
 #    include <immintrin.h>
 #    include <pthread.h>
-#    include <sys/syscall.h>
-#    include <unistd.h>
 
 #    define TILES                                                                                  \
         __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,amx-tile,amx-bf16")))
@@ -45,13 +44,11 @@ static bool is_there;
 
 static void look(void)
 {
-    const long request_permission = 0x1023, tile_data = 18;
     const unsigned bf16_tiles = 1u << 22, tiles = 1u << 24, bf16_vectors = 1u << 5;
     unsigned a, b, c, d, a1 = 0, b1, c1, d1;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !__get_cpuid_count(7, 1, &a1, &b1, &c1, &d1))
         return;
-    is_there = (d & bf16_tiles) && (d & tiles) && (a1 & bf16_vectors) &&
-               syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+    is_there = (d & bf16_tiles) && (d & tiles) && (a1 & bf16_vectors) && tiles_allow();
 }
 
 bool amx_is_there(void)
@@ -64,14 +61,7 @@ bool amx_is_there(void)
 /* Eight whole tiles; what a square does not need of them holds zeros or is not stored. */
 TILES static void tiles_start(void)
 {
-    static const struct {
-        uint8_t palette, first_row, unused[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-    } shape = {.palette = 1,
-               .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
-               .rows = {SIDE, SIDE, SIDE, SIDE, SIDE, SIDE, SIDE, SIDE}};
-    _tile_loadconfig(&shape);
+    _tile_loadconfig(&tiles_full);
 }
 
 TILES static void tiles_end(void)

@@ -12,6 +12,7 @@
 #include "backend/cpu/elements.h"
 #include "backend/cpu/int8_kernel.h"
 #include "backend/cpu/lane.h"
+#include "backend/cpu/tiles.h"
 #include "backend/cpu/vector.h"
 
 enum {
@@ -37,7 +38,7 @@ static void choose_kernel(void)
         kernel.sums = kernel.sums_few = int8_sums_avx2;
     if (vectors >= LANE_VNNI)
         kernel.sums = kernel.sums_few = int8_sums_vnni;
-    kernel.has_tiles = vectors >= LANE_AMX && int8_amx_allow();
+    kernel.has_tiles = vectors >= LANE_AMX && tiles_allow();
     if (kernel.has_tiles)
         kernel.sums = int8_sums_amx;
 #endif

@@ -1,42 +1,18 @@
 /* Int8 products with AMX: tiles of 16 rows by 64 inputs times 64 inputs by 16 columns. */
 #include "backend/cpu/int8_kernel.h"
+#include "backend/cpu/tiles.h"
 
 #if defined(__x86_64__)
 #    include <immintrin.h>
-#    include <string.h>
-#    if defined(__linux__)
-#        include <sys/syscall.h>
-#        include <unistd.h>
-#    endif
 
 #    define AMX "amx-tile,amx-int8"
 
 enum { TILE_ROWS = 16, TILE_BYTES = 1024, ROW_BYTES = 64 };
 
-bool int8_amx_allow(void)
-{
-#    if defined(__linux__)
-    enum { ASK_FOR_PERMISSION = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM */
-    return syscall(SYS_arch_prctl, ASK_FOR_PERMISSION, TILE_DATA) == 0;
-#    else
-    return false;
-#    endif
-}
-
-/* All tiles are full: 16 rows of 64 bytes. A constant, since to the compiler the intrinsic reads no
- * more than its first bytes, and it would not write the others. */
-static const struct {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-} full_tiles = {.palette = 1,
-                .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
-                .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
-
 __attribute__((target(AMX))) void int8_amx_enter(struct int8_amx_settings *before)
 {
     _tile_storeconfig(before->bytes);
-    _tile_loadconfig(&full_tiles);
+    _tile_loadconfig(&tiles_full);
 }
 
 __attribute__((target(AMX))) void int8_amx_leave(const struct int8_amx_settings *before)

@@ -16,9 +16,6 @@ int8_sums int8_sums_plain;
 #if defined(__x86_64__)
 int8_sums int8_sums_avx2, int8_sums_vnni, int8_sums_amx;
 
-/* Asks the system for the registers, once; false where it refuses. */
-bool int8_amx_allow(void);
-
 /* Around calls of int8_sums_amx() on a thread. The registers' settings are the thread's, and oneDNN
  * relies on finding its own again: they are kept in between. */
 struct int8_amx_settings {
