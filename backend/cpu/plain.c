@@ -9,11 +9,20 @@
 #include "backend/cpu/vector.h"
 
 enum {
-    TILE = 4,         /* rows, and terms or columns, whose sums are held in registers */
-    PANEL = 512,      /* columns of a product that stay in the first-level cache */
-    PIECE_ROWS = 32,  /* rows of a piece of work that one thread takes */
+    TILE = 4,          /* rows, and terms or columns, whose sums are held in registers */
+    PANEL = 256,       /* columns of the matrix that are taken at a time */
+    PANEL_TERMS = 64,  /* and rows, where they are copied */
+    MANY_ROWS = 12,    /* from here on a copy pays */
+    BLOCK_VECTORS = 2, /* columns whose sums for so many rows fill the registers, in vectors */
+    BLOCK_COLUMNS = BLOCK_VECTORS * LANES,
+    PANEL_BLOCKS = PANEL / BLOCK_COLUMNS,
+    PIECE_ROWS = 128, /* rows of a group that are one thread's work: most often all of them, so
+                           that its matrix is read once */
     PIECE_INPUTS = 64 /* likewise of a gradient's matrix */
 };
+
+/* One register where there are such wide ones. */
+typedef float vector __attribute__((vector_size(LANES * sizeof(float))));
 
 bool plain_is_better(const struct tensor *weight)
 {
@@ -69,12 +78,13 @@ VECTOR_INLINE void product_rows(float *restrict y, int64_t y_step, struct coeffi
     }
 }
 
-/* Rows of y and w follow each other after y_step = w_step = width numbers. */
-KERNEL static void product(float *restrict y, struct coefficients c, const float *restrict w,
-                           int64_t rows, int64_t terms, int64_t width)
+/* Columns first .. last-1 of y and w, whose rows follow each other after width numbers. */
+VECTOR_INLINE void product_few(float *restrict y, struct coefficients c, const float *restrict w,
+                               int64_t rows, int64_t terms, int64_t width, int64_t first,
+                               int64_t last)
 {
-    for (int64_t j = 0; j < width; j += PANEL) {
-        const int64_t n = width - j < PANEL ? width - j : PANEL;
+    for (int64_t j = first; j < last; j += PANEL) {
+        const int64_t n = last - j < PANEL ? last - j : PANEL;
         for (int64_t a = 0; a < rows;) {
             const struct coefficients rest = {c.c + a * c.row_step, c.row_step, c.term_step};
             const int size = next_tile(rows - a);
@@ -90,10 +100,78 @@ KERNEL static void product(float *restrict y, struct coefficients c, const float
     }
 }
 
+/* The sums of `rows` rows and BLOCK_VECTORS vectors of columns, in registers over all terms. */
+VECTOR_INLINE void block_tile(float *restrict y, int64_t width, struct coefficients c,
+                              const vector *restrict block, int64_t terms, const int rows)
+{
+    vector sum[MANY_ROWS][BLOCK_VECTORS];
+    for (int a = 0; a < rows; a++)
+        memcpy(sum[a], y + a * width, sizeof sum[a]);
+    for (int64_t b = 0; b < terms; b++)
+        for (int a = 0; a < rows; a++) {
+            const float k = c.c[a * c.row_step + b * c.term_step];
+            for (int v = 0; v < BLOCK_VECTORS; v++)
+                sum[a][v] += k * block[b * BLOCK_VECTORS + v];
+        }
+    for (int a = 0; a < rows; a++)
+        memcpy(y + a * width, sum[a], sizeof sum[a]);
+}
+
+/* All rows of a block's columns. */
+VECTOR_INLINE void block_rows(float *restrict y, int64_t width, struct coefficients c,
+                              const vector *restrict block, int64_t rows, int64_t terms)
+{
+    for (int64_t a = 0; a < rows;) {
+        const struct coefficients rest = {c.c + a * c.row_step, c.row_step, c.term_step};
+        float *const target = y + a * width;
+        const int64_t left = rows - a;
+        const int size = left >= MANY_ROWS ? MANY_ROWS : left >= 8 ? 8 : next_tile(left);
+        if (size == MANY_ROWS)
+            block_tile(target, width, rest, block, terms, MANY_ROWS);
+        else if (size == 8)
+            block_tile(target, width, rest, block, terms, 8);
+        else if (size == 4)
+            block_tile(target, width, rest, block, terms, 4);
+        else if (size == 2)
+            block_tile(target, width, rest, block, terms, 2);
+        else
+            block_tile(target, width, rest, block, terms, 1);
+        a += size;
+    }
+}
+
+/* Copies `terms` rows of a panel of w, block by block. As they lie, the rows of a block are so far
+ * apart that they push each other out of the caches; and memory likes longer runs than theirs. */
+VECTOR_INLINE void copy_panel(vector *restrict panel, const float *restrict w, int64_t width,
+                              int64_t terms)
+{
+    for (int64_t b = 0; b < terms; b++)
+        for (int i = 0; i < PANEL_BLOCKS; i++)
+            memcpy(panel + (i * PANEL_TERMS + b) * BLOCK_VECTORS, w + b * width + i * BLOCK_COLUMNS,
+                   BLOCK_COLUMNS * sizeof(float));
+}
+
+/* Rows of y and w follow each other after y_step = w_step = width numbers. */
+KERNEL static void product(float *restrict y, struct coefficients c, const float *restrict w,
+                           int64_t rows, int64_t terms, int64_t width)
+{
+    const int64_t in_panels = rows < MANY_ROWS ? 0 : width / PANEL * PANEL;
+    for (int64_t j = 0; j < in_panels; j += PANEL)
+        for (int64_t b = 0; b < terms; b += PANEL_TERMS) {
+            vector panel[PANEL_BLOCKS * PANEL_TERMS * BLOCK_VECTORS];
+            const struct coefficients rest = {c.c + b * c.term_step, c.row_step, c.term_step};
+            const int64_t n = terms - b < PANEL_TERMS ? terms - b : PANEL_TERMS;
+            copy_panel(panel, w + b * width + j, width, n);
+            for (int i = 0; i < PANEL_BLOCKS; i++)
+                block_rows(y + j + i * BLOCK_COLUMNS, width, rest,
+                           panel + i * PANEL_TERMS * BLOCK_VECTORS, rows, n);
+        }
+    product_few(y, c, w, rows, terms, width, in_panels, width);
+}
+
 /* -- y [rows, columns] += x [rows, n] w [columns, n]^T, 16 partial sums each -- */
 
-/* As one register where there are such wide ones; and parts of it. */
-typedef float vector __attribute__((vector_size(LANES * sizeof(float))));
+/* Parts of a vector. */
 typedef float half __attribute__((vector_size(LANES / 2 * sizeof(float))));
 typedef float quarter __attribute__((vector_size(LANES / 4 * sizeof(float))));
 
@@ -140,29 +218,31 @@ VECTOR_INLINE void dots_tile(float *y, int64_t y_step, const float *x, const flo
             y[a * y_step + i] += vector_sum(&sum[a][i]);
 }
 
-VECTOR_INLINE void dots_columns(float *y, int64_t y_step, const float *x, const float *w, int64_t n,
-                                int64_t columns, const int rows)
-{
-    int64_t i = 0;
-    for (; i + TILE <= columns; i += TILE)
-        dots_tile(y + i, y_step, x, w + i * n, n, rows, TILE);
-    for (; i < columns; i++)
-        dots_tile(y + i, y_step, x, w + i * n, n, rows, 1);
-}
-
-KERNEL static void dots(float *y, const float *x, const float *w, int64_t rows, int64_t columns,
-                        int64_t n)
+VECTOR_INLINE void dots_rows(float *y, int64_t y_step, const float *x, const float *w, int64_t n,
+                             int64_t rows, const int columns)
 {
     for (int64_t a = 0; a < rows;) {
         const int size = next_tile(rows - a);
+        float *const target = y + a * y_step;
         if (size == 4)
-            dots_columns(y + a * columns, columns, x + a * n, w, n, columns, 4);
+            dots_tile(target, y_step, x + a * n, w, n, 4, columns);
         else if (size == 2)
-            dots_columns(y + a * columns, columns, x + a * n, w, n, columns, 2);
+            dots_tile(target, y_step, x + a * n, w, n, 2, columns);
         else
-            dots_columns(y + a * columns, columns, x + a * n, w, n, columns, 1);
+            dots_tile(target, y_step, x + a * n, w, n, 1, columns);
         a += size;
     }
+}
+
+/* Columns outermost: the matrix is larger than x, and is read once. */
+KERNEL static void dots(float *y, const float *x, const float *w, int64_t rows, int64_t columns,
+                        int64_t n)
+{
+    int64_t i = 0;
+    for (; i + TILE <= columns; i += TILE)
+        dots_rows(y + i, columns, x, w + i * n, n, rows, TILE);
+    for (; i < columns; i++)
+        dots_rows(y + i, columns, x, w + i * n, n, rows, 1);
 }
 
 /* -- groups -- */
@@ -195,40 +275,34 @@ static void group_rows(const struct grouped *grouped, int64_t g, float *y, const
         elements_activate(y + n * n_y, y + n * n_y, 0, n_y, grouped->end.activation);
 }
 
-/* The group of a row, by halving: the last that starts at or before it and is not empty. */
-static int64_t group_of(const int32_t *offsets, int64_t n_groups, int64_t row)
+/* Pieces of the group that has most of them. */
+static int64_t most_pieces(const int32_t *offsets, int64_t n_groups)
 {
-    int64_t low = 0, high = n_groups;
-    while (high - low > 1) {
-        const int64_t middle = (low + high) / 2;
-        if (offsets[middle] <= row)
-            low = middle;
-        else
-            high = middle;
+    int64_t most = 0;
+    for (int64_t g = 0; g < n_groups; g++) {
+        const int64_t pieces = (offsets[g + 1] - offsets[g] + PIECE_ROWS - 1) / PIECE_ROWS;
+        most = pieces > most ? pieces : most;
     }
-    return low;
+    return most;
 }
 
 void plain_groups(struct backend *backend, const struct tensor *weight, bool transposed, float *y,
                   const float *x, const int32_t *offsets, struct gemm_end end)
 {
-    const int64_t n_groups = weight->dim[0], total = offsets[n_groups];
+    const int64_t n_groups = weight->dim[0], n_pieces = most_pieces(offsets, n_groups);
     const struct grouped grouped = {floats(weight), weight->dim[1], weight->dim[2], transposed,
                                     end};
     const int64_t n_x = transposed ? grouped.out : grouped.in;
     const int64_t n_y = transposed ? grouped.in : grouped.out;
-    const int n_threads = context_parts(backend, total * n_x * n_y / 8);
-#pragma omp parallel for num_threads(n_threads) schedule(dynamic)
-    for (int64_t first = 0; first < total; first += PIECE_ROWS) {
-        const int64_t last = first + PIECE_ROWS < total ? first + PIECE_ROWS : total;
-        int64_t g = group_of(offsets, n_groups, first);
-        for (int64_t n = first; n < last; g++) {
-            const int64_t stop = offsets[g + 1] < last ? offsets[g + 1] : last;
-            if (stop > n)
-                group_rows(&grouped, g, y + n * n_y, x + n * n_x, stop - n);
-            n = stop > n ? stop : n;
+    const int n_threads = context_parts(backend, offsets[n_groups] * n_x * n_y / 8);
+#pragma omp parallel for collapse(2) num_threads(n_threads) schedule(dynamic)
+    for (int64_t g = 0; g < n_groups; g++)
+        for (int64_t piece = 0; piece < n_pieces; piece++) {
+            const int64_t first = offsets[g] + piece * PIECE_ROWS, left = offsets[g + 1] - first;
+            if (left > 0)
+                group_rows(&grouped, g, y + first * n_y, x + first * n_x,
+                           left < PIECE_ROWS ? left : PIECE_ROWS);
         }
-    }
 }
 
 void plain_gradient_groups(struct backend *backend, const struct tensor *d_weight, const float *x,

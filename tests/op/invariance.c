@@ -342,10 +342,10 @@ static void check_products(struct checker *c)
     pack(c, &s.w[0], random_tensor(c, 0.1, 3, 8, 50, 72));
     check_rows(c, "grouped_linear", &s, 320, grouped_rows);
     for (int form = 0; form < 2; form++) { /* so many that a backend may choose another way */
-        s = (struct state){.width = form ? 50 : 72, .flag = form};
-        s.t[0] = random_tensor(c, 1, 2, 320, form ? 72 : 50, 0);
-        s.t[1] = random_tensor(c, 1, 2, 300, s.width, 0);
-        pack(c, &s.w[0], random_tensor(c, 0.1, 3, 300, 50, 72));
+        s = (struct state){.width = form ? 70 : 300, .flag = form};
+        s.t[0] = random_tensor(c, 1, 2, 320, form ? 300 : 70, 0);
+        s.t[1] = random_tensor(c, 1, 2, 150, s.width, 0);
+        pack(c, &s.w[0], random_tensor(c, 0.1, 3, 150, 70, 300));
         check_rows(c, "grouped_linear", &s, 320, grouped_rows);
     }
     for (int form = 0; form < 2; form++) {

@@ -107,6 +107,7 @@ static void check_grouped_linear(struct checker *c)
         try_grouped_linear(c, 1000, MANY, 7, 515, transposed, true, ACTIVATION_NONE);
         try_grouped_linear(c, 300, MANY, 515, 7, transposed, true, ACTIVATION_TANH);
         try_grouped_linear(c, 300, MANY, 48, 32, transposed, false, ACTIVATION_NONE);
+        try_grouped_linear(c, 4000, MANY, 70, 300, transposed, true, ACTIVATION_RELU);
     }
     try_grouped_linear(c, 300, 1, 33, 17, false, true, ACTIVATION_TANH);
 }
@@ -188,6 +189,7 @@ static void check_grouped_gradient(struct checker *c)
         try_grouped_gradient(c, row_counts[i], MANY, 37, 65, i % 2);
     try_grouped_gradient(c, 1000, MANY, 130, 7, true);
     try_grouped_gradient(c, 300, MANY, 7, 515, false);
+    try_grouped_gradient(c, 4000, MANY, 70, 300, true);
     try_grouped_gradient(c, 700, 1, 33, 17, true);
 }
 
