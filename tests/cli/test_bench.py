@@ -96,6 +96,11 @@ def test_experts(bench):
         expect(abs(row["against_first"] * first["seconds"] / row["seconds"] - 1) < 1e-6, row)
     _, one = bench_rows(bench, "moe", "--experts", "5")
     expect(list(one) == ["5 experts"], list(one))
+    two_levels = [*TINY, "model.moe.experts=[4, 8]", "model.moe.top_k=[2, 2]"]
+    result = bench.run("bench", "moe", "--json", *QUICK, *two_levels)
+    expect(result.code == 0, str(result))
+    names = [row["name"] for row in json.loads(result.out)["rows"]]
+    expect(names == ["4 x 8 experts"], names)
 
 
 def test_table(bench):

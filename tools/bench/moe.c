@@ -11,11 +11,10 @@
 #include "tools/bench/verbs.h"
 
 static const char description[] =
-    "Times updates of the shape with 4, 16, 64, 256 and 1024 experts (or --experts alone), as many "
-    "as fit into memory, each token sent to the same number of them. against_first is the time as "
-    "a "
-    "part of that of the first line, gate_share the part of the update that choosing experts "
-    "takes.";
+    "Times updates of the shape with 4, 16, 64, 256 and 1024 experts (or --experts alone; or two "
+    "levels, as model.moe.experts=[64,64] with model.moe.top_k=[2,2]), as many as fit into memory, "
+    "each token sent to the same number of them. against_first is the time as a part of that of "
+    "the first line, gate_share the part of the update that choosing experts takes.";
 
 static const int64_t counts[] = {4, 16, 64, 256, 1024};
 
@@ -41,14 +40,18 @@ static double gate_share(struct profile *profile)
     return (seconds[PHASE_GATE] + seconds[PHASE_GATE_BACKWARD]) / total;
 }
 
-static enum status measure(struct session *session, int64_t n_experts)
+/* The experts that the session's configuration has. */
+static enum status measure(struct session *session)
 {
-    struct config_moe *moe = &session->config->model.moe;
+    const struct config_levels *experts = &session->config->model.moe.experts;
     struct row row = {.unit = ROW_TOKENS};
     struct subject subject = {0};
-    snprintf(row.name, sizeof row.name, "%" PRId64 " experts", n_experts);
-    moe->experts.value[0] = n_experts;
-    if (!session_wants(session, row.name) || n_experts < moe->top_k.value[0])
+    if (experts->n > 1)
+        snprintf(row.name, sizeof row.name, "%" PRId64 " x %" PRId64 " experts", experts->value[0],
+                 experts->value[1]);
+    else
+        snprintf(row.name, sizeof row.name, "%" PRId64 " experts", experts->value[0]);
+    if (!session_wants(session, row.name))
         return STATUS_OK;
     if (!fits(session->config)) {
         fprintf(stderr, "mixt: %s left out: they do not fit into memory\n", row.name);
@@ -77,13 +80,15 @@ static enum status measure(struct session *session, int64_t n_experts)
 
 static enum status measure_all(struct session *session)
 {
-    if (session->config->model.moe.experts.n > 1)
-        return status_set(STATUS_USAGE, "bench moe counts the experts of one level");
-    if (session->options->experts)
-        return measure(session, session->options->experts);
+    struct config_moe *moe = &session->config->model.moe;
+    if (session->options->experts || moe->experts.n > 1)
+        return measure(session);
     enum status status = STATUS_OK;
-    for (int i = 0; i < N_COUNTS && status >= 0; i++)
-        status = measure(session, counts[i]);
+    for (int i = 0; i < N_COUNTS && status >= 0; i++) {
+        moe->experts.value[0] = counts[i];
+        if (counts[i] >= moe->top_k.value[0])
+            status = measure(session);
+    }
     return status;
 }
 

@@ -54,11 +54,11 @@ enum status shape_read(struct config *config, const char *name, int64_t n_expert
     }
     snprintf(tokens, sizeof tokens, "train.batch_tokens=%" PRId64, *sentences * *length);
     all[n++] = tokens;
+    for (size_t i = 0; i < assignments->count; i++)
+        all[n++] = assignments->items[i];
     snprintf(experts, sizeof experts, "model.moe.experts=%" PRId64, n_experts);
     if (n_experts)
         all[n++] = experts;
-    for (size_t i = 0; i < assignments->count; i++)
-        all[n++] = assignments->items[i];
     enum status status = config_read(config, NULL, all, n);
     free(all);
     if (status >= 0 && config->model.type == CONFIG_MODEL_LM)
