@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "backend/cpu/context.h"
 #include "backend/cpu/elements.h"
@@ -229,6 +231,14 @@ void int8_product(float *y, int64_t y_step, const struct int8_rows *rows,
     const bool is_done = end.activation == ACTIVATION_NONE || end.activation == ACTIVATION_RELU;
     for (int64_t n = 0; n < part.n_rows && !is_done; n++)
         elements_activate(y + n * y_step, y + n * y_step, 0, part.n_columns, end.activation);
+}
+
+void int8_fetch(const struct int8_matrix *matrix)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)matrix->blocks;
+    const uintptr_t end = start + (uintptr_t)quantized_matrix_bytes(matrix->in, matrix->out);
+    const uintptr_t from = start / page * page;
+    (void)madvise((void *)from, end - from, MADV_WILLNEED);
 }
 
 void int8_groups(struct backend *backend, float *y, const float *x, const int32_t *offsets,

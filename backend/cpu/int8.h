@@ -19,6 +19,9 @@ struct int8_matrix {
 /* Matrix `group` of a weight in int8, or the transpose of it if that is its form. */
 struct int8_matrix int8_matrix_of(const struct weight *weight, bool transposed, int64_t group);
 
+/* Asks the system for a matrix that is mapped from a file, without waiting for it. */
+void int8_fetch(const struct int8_matrix *matrix);
+
 /* Rows of x, rounded. Kernels read 31 rows past the last. */
 struct int8_rows {
     int8_t *values; /* [rows, step] */

@@ -1,6 +1,7 @@
 /* Linear layers on packed weights, their gradients, and sums of columns. */
 #include "backend/cpu/matmul.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "backend/cpu/context.h"
@@ -14,6 +15,8 @@ struct packed {
         struct gemm_layout *layout; /* owned; NULL: form not used */
         char *data;                 /* owned */
     } form[2];                      /* as stored; transposed */
+    atomic_bool *is_fetched;        /* [E] of very many experts in int8, owned: whether an expert's
+                                       matrix was asked for; handles share it */
 };
 
 static void form_free(struct form *form)
@@ -38,16 +41,31 @@ static bool form_init(struct backend *backend, struct form *form, int64_t count,
     return false;
 }
 
+/* Nothing is packed of a weight in int8, which products use as it lies. */
+static void pack_int8(struct backend *backend, struct weight *weight, int forms)
+{
+    const struct tensor *w = &weight->value;
+    CHECK(forms == PACK_PLAIN || forms == PACK_TRANSPOSED,
+          "a weight in int8 has one form, not those of %d", forms);
+    weight->is_packed[forms == PACK_TRANSPOSED] = true;
+    if (w->rank < 3 || w->dim[0] < WEIGHT_MANY || weight->packed)
+        return;
+    struct packed *packed = calloc(1, sizeof *packed);
+    weight->packed = packed;
+    if (packed)
+        packed->is_fetched = calloc((size_t)w->dim[0], sizeof *packed->is_fetched);
+    if (!packed || !packed->is_fetched)
+        backend_fail(backend, "no memory for a list of %lld experts", (long long)w->dim[0]);
+}
+
 static void cpu_weight_pack(struct backend *backend, struct weight *weight, int forms)
 {
     const struct tensor *w = &weight->value;
     CHECK(w->rank == 2 || w->rank == 3, "weight of rank %d", w->rank);
     if (!context_enter(backend))
         return;
-    if (weight->blocks.rank) { /* used as they lie */
-        CHECK(forms == PACK_PLAIN || forms == PACK_TRANSPOSED,
-              "a weight in int8 has one form, not those of %d", forms);
-        weight->is_packed[forms == PACK_TRANSPOSED] = true;
+    if (weight->blocks.rank) {
+        pack_int8(backend, weight, forms);
         return;
     }
     const int64_t count = w->rank == 3 ? w->dim[0] : 1;
@@ -81,6 +99,7 @@ static void cpu_weight_free(struct backend *backend, struct weight *weight)
     if (packed) {
         form_free(&packed->form[0]);
         form_free(&packed->form[1]);
+        free(packed->is_fetched);
         free(packed);
     }
     weight->packed = NULL;
@@ -135,6 +154,21 @@ static void cpu_linear(struct backend *backend, const struct tensor *y, const st
         gemm_rows(backend, form->layout, form->data, floats(y), floats(x), tensor_rows(x), end);
 }
 
+/* Asks for the matrices of all experts that have rows and were not asked for before: so a file that
+ * is mapped is read while the first of them are multiplied, and no more of it than they are. A
+ * fault at a page that nobody asked for waits, and reads what lies around it too. */
+static void fetch_groups(const struct weight *weight, bool transposed, const int32_t *offsets)
+{
+    const struct packed *packed = weight->packed;
+    for (int64_t g = 0; packed && g < weight->value.dim[0]; g++)
+        if (offsets[g + 1] > offsets[g] &&
+            !atomic_load_explicit(&packed->is_fetched[g], memory_order_relaxed)) {
+            atomic_store_explicit(&packed->is_fetched[g], true, memory_order_relaxed);
+            const struct int8_matrix matrix = int8_matrix_of(weight, transposed, g);
+            int8_fetch(&matrix);
+        }
+}
+
 static void cpu_grouped_linear(struct backend *backend, const struct tensor *y,
                                const struct tensor *x, const struct weight *weight, bool transposed,
                                const struct tensor *bias, const struct tensor *offsets,
@@ -150,12 +184,14 @@ static void cpu_grouped_linear(struct backend *backend, const struct tensor *y,
     CHECK(!bias || tensor_count(bias) == n_groups * tensor_columns(y), "bias of %lld numbers",
           (long long)tensor_count(bias));
     const struct gemm_end end = {bias ? floats(bias) : NULL, activation, false};
-    if (weight->blocks.rank)
+    if (weight->blocks.rank) {
+        fetch_groups(weight, transposed, start);
         int8_groups(backend, floats(y), floats(x), start, n_groups, weight, transposed, end);
-    else if (!form->layout)
+    } else if (!form->layout) {
         plain_groups(backend, &weight->value, transposed, floats(y), floats(x), start, end);
-    else
+    } else {
         gemm_groups(backend, form->layout, form->data, floats(y), floats(x), start, n_groups, end);
+    }
 }
 
 /* -- gradients -- */
