@@ -35,7 +35,7 @@ struct worker {
     pthread_t thread;
     struct backend backend;
     struct arena device; /* activations */
-    struct arena host;   /* hypotheses */
+    struct arena host;   /* hypotheses, lists */
     struct batch batch;
     struct model_batch uploaded;
     struct nbest *nbest; /* owned [nbest_capacity] */
@@ -80,10 +80,9 @@ struct translator_options translator_defaults(const struct config *config)
 static enum status open_worker(struct worker *worker, struct translator *translator)
 {
     *worker = (struct worker){.translator = translator};
-    enum status status =
-        backend_open(&worker->backend, translator->model->params.backend->ops->name, 1);
+    enum status status = backend_open(&worker->backend, translator->model->params.backend->name, 1);
     if (status >= 0)
-        status = arena_init(&worker->device, 0);
+        status = backend_arena_init(&worker->backend, &worker->device, 0);
     if (status >= 0)
         status = arena_init(&worker->host, 0);
     return status;
@@ -305,8 +304,7 @@ static enum status choose_backend(struct worker *worker, struct backend **backen
     if (translator->n_batches > 1 || n_threads == 1)
         return STATUS_OK;
     if (!translator->team.ops) {
-        const enum status status =
-            backend_open(&translator->team, worker->backend.ops->name, n_threads);
+        const enum status status = backend_open(&translator->team, worker->backend.name, n_threads);
         if (status < 0)
             return status;
     }
@@ -317,7 +315,7 @@ static enum status choose_backend(struct worker *worker, struct backend **backen
 static enum status search(struct worker *worker, size_t count)
 {
     struct translator *translator = worker->translator;
-    struct pass pass = {.arena = &worker->device};
+    struct pass pass = {.arena = &worker->device, .host = &worker->host};
     enum status status = choose_backend(worker, &pass.backend);
     if (status < 0)
         return status;
@@ -443,7 +441,10 @@ enum status translator_run(struct translator *translator, const struct subword_t
                            size_t n, const struct translation **results)
 {
     const size_t n_best = (size_t)translator->options.n_best;
-    enum status status = plan(translator, lines, n);
+    /* The workers' handles do not wait for what the model's is still doing. */
+    enum status status = backend_sync(translator->model->params.backend);
+    if (status >= 0)
+        status = plan(translator, lines, n);
     if (status < 0)
         return status;
     const size_t n_outputs = translator->segments.count * n_best;

@@ -9,11 +9,8 @@
 #include "backend/ref/ref.h"
 #include "base/parallel.h"
 
-enum status backend_open(struct backend *backend, const char *name, int n_threads)
+static enum status open_named(struct backend *backend, const char *name, int n_threads)
 {
-    *backend = (struct backend){0};
-    if (n_threads == 0)
-        n_threads = parallel_usable_cores();
     if (strcmp(name, "ref") == 0)
         return ref_float_open(backend);
     if (strcmp(name, "ref64") == 0)
@@ -25,11 +22,26 @@ enum status backend_open(struct backend *backend, const char *name, int n_thread
     return status_set(STATUS_CONFIG, "no device '%s'; there are auto, cpu and ref", name);
 }
 
+enum status backend_open(struct backend *backend, const char *name, int n_threads)
+{
+    *backend = (struct backend){0};
+    const enum status status =
+        open_named(backend, name, n_threads ? n_threads : parallel_usable_cores());
+    if (status >= 0)
+        snprintf(backend->name, sizeof backend->name, "%s", backend->ops->name);
+    return status;
+}
+
 void backend_close(struct backend *backend)
 {
     if (backend->ops)
         backend->ops->close(backend);
     *backend = (struct backend){0};
+}
+
+enum status backend_arena_init(struct backend *backend, struct arena *arena, size_t capacity)
+{
+    return backend->ops->arena_init(backend, arena, capacity);
 }
 
 bool backend_has_fast_bf16(void)

@@ -35,6 +35,7 @@ struct backend {
     enum status error;       /* sticky; STATUS_OK while all went well */
     char message[256];       /* of the first error */
     struct profile *profile; /* borrowed: what layers note their times in; NULL: nothing is timed */
+    char name[32];           /* for backend_open(): opens another handle like this one */
 };
 
 /* Opens "ref", "ref64", "cpu", "cpu_bf16" (cpu, with the operands of products rounded to bf16 and
@@ -46,13 +47,20 @@ enum status backend_open(struct backend *backend, const char *name, int n_thread
 /* Whether cpu_bf16 is several times faster than cpu on this machine. */
 bool backend_has_fast_bf16(void);
 
-/* Closes; a zeroed handle may be closed. Weights packed by it must be freed before. */
+/* Closes; a zeroed handle may be closed. Weights packed by it, and its arenas, must be freed
+ * before. */
 void backend_close(struct backend *backend);
+
+/* An arena for the handle's tensors. capacity as in arena_init(), where the backend reserves
+ * addresses. The handle must stay where it is while the arena is used. Where its memory is not the
+ * host's, to run out of it is an error of the handle (STATUS_MEMORY). */
+enum status backend_arena_init(struct backend *backend, struct arena *arena,
+                               size_t capacity) STATUS_CHECKED;
 
 /* Waits for all work and returns the first error since the last call, as a status with message. */
 enum status backend_sync(struct backend *backend) STATUS_CHECKED;
 
-/* For implementations: keeps the first error. */
+/* For implementations: keeps the first error, as STATUS_DEVICE. */
 void backend_fail(struct backend *backend, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -173,9 +181,12 @@ struct backend_ops {
     /* Waits for all work; failures go to backend_fail(). */
     void (*sync)(B);
 
-    /* -- memory; host pointers are ordinary memory -- */
+    /* -- memory; host pointers are ordinary memory, those of tensors only operations follow -- */
 
-    /* Copies size_bytes between the host and a tensor's memory, from its first number on. */
+    /* See backend_arena_init(). */
+    enum status (*arena_init)(B, struct arena *arena, size_t capacity);
+    /* Copies size_bytes between the host and a tensor's memory, from its first number on. Both
+     * return when the host's memory may be used again. After an error download gives zeros. */
     void (*upload)(B, OUT target, const void *host, size_t size_bytes);
     void (*download)(B, void *host, IN source, size_t size_bytes);
     /* target = source; same count and type. */

@@ -253,8 +253,9 @@ enum status beam_search(const struct decoder *decoder, const struct pass *pass,
     enum status status = STATUS_OK;
     check_config(config, decoder->output->weight->weight.value.dim[0]);
     take_results(config, lengths, n_sentences, arena, results);
-    /* In this order, so that one arena may serve as both. */
-    const size_t after = arena_mark(arena), pass_mark = arena_mark(pass->arena);
+    /* In this order, so that one arena may serve as this one and the pass's of the host. */
+    const size_t after = arena_mark(arena);
+    const struct pass_mark mark = pass_mark(pass);
     if (n_sentences > 0)
         start(&search, memory, arena);
     while (search.n_active > 0) {
@@ -267,7 +268,7 @@ enum status beam_search(const struct decoder *decoder, const struct pass *pass,
     }
     for (int64_t b = 0; b < n_sentences && status == STATUS_OK; b++)
         hypotheses_collect(&search.hypotheses[b], &results[b]);
-    arena_release(pass->arena, pass_mark);
+    pass_release(pass, mark);
     arena_release(arena, status == STATUS_OK ? after : before);
     return status;
 }

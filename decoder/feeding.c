@@ -10,10 +10,12 @@ static struct tensor all_names(const struct pass *pass, const struct tensor *nam
         return tensor_as_2d(names, n_t, n_b);
     const struct tensor own = tensor_2d(pass->arena, DTYPE_I32, n_t, n_b);
     const size_t size = (size_t)(n_t * n_b) * sizeof(int32_t);
-    int32_t *host = arena_take(pass->arena, size);
+    const size_t mark = arena_mark(pass->host);
+    int32_t *host = arena_take(pass->host, size);
     for (int64_t i = 0; i < n_t * n_b; i++)
         host[i] = (int32_t)i;
     pass->backend->ops->upload(pass->backend, &own, host, size);
+    arena_release(pass->host, mark);
     return own;
 }
 

@@ -13,7 +13,7 @@ static struct attention_source room_like(const struct pass *pass,
 
 static int32_t *take_ints(const struct pass *pass, int64_t count)
 {
-    return arena_take(pass->arena, (size_t)count * sizeof(int32_t));
+    return arena_take(pass->host, (size_t)count * sizeof(int32_t));
 }
 
 static void start_lists(const struct decoder *decoder, const struct pass *pass,
@@ -201,6 +201,7 @@ void decoder_step(const struct decoder *decoder, const struct pass *pass,
     const int64_t n_rows = state->n_beam * state->n_sentences, dim = decoder->config.dim;
     CHECK(!pass->is_training, "a step of the search in training");
     const struct tensor all = {0};
+    const size_t mark = arena_mark(pass->host);
     const struct parents parents = find_parents(pass, state, n_rows);
     struct tensor x = pass_2d(pass, n_rows, dim);
     step_first(decoder, pass, state, tokens, &x, &parents);
@@ -225,6 +226,7 @@ void decoder_step(const struct decoder *decoder, const struct pass *pass,
     const struct tensor joined = decoder_join(pass, &x, &context);
     *readout = pass_2d(pass, n_rows, dim);
     linear_forward(&decoder->readout, pass, readout, &joined, ACTIVATION_NONE);
+    arena_release(pass->host, mark);
 }
 
 void decoder_reorder(const struct decoder *decoder, struct decoder_state *state,
@@ -281,13 +283,13 @@ void decoder_keep(const struct decoder *decoder, const struct pass *pass,
                   struct decoder_state *state, const int32_t *sentences, int64_t count,
                   const int32_t *lengths)
 {
-    const size_t mark = arena_mark(pass->arena);
-    int32_t *rows = arena_take(pass->arena, (size_t)tensor_count(&state->index) * sizeof(int32_t));
+    const size_t mark = arena_mark(pass->host);
+    int32_t *rows = take_ints(pass, tensor_count(&state->index));
     for (int64_t w = 0; w < state->n_beam; w++)
         for (int64_t i = 0; i < count; i++)
             rows[w * count + i] = (int32_t)(w * state->n_sentences + sentences[i]);
     state->n_sentences = count;
     decoder_reorder(decoder, state, rows, state->n_beam);
     keep_memory(pass, state, sentences, count, lengths, rows);
-    arena_release(pass->arena, mark);
+    arena_release(pass->host, mark);
 }

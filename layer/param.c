@@ -81,8 +81,8 @@ struct param *param_add(struct param_list *list, struct param_spec spec, const c
     vsnprintf(name, sizeof name, name_format, arguments);
     va_end(arguments);
     CHECK(!param_find(list, name), "parameter %s exists", name);
-    struct param *param = arena_take_zeroed(list->arena, sizeof *param);
-    param->name = arena_copy_string(list->arena, name);
+    struct param *param = arena_take_zeroed(list->host, sizeof *param);
+    param->name = arena_copy_string(list->host, name);
     param->start = spec.start;
     param->bound = spec.bound;
     param->forms = spec.forms;
@@ -124,7 +124,7 @@ struct window {
     uint64_t seed;
     uint32_t stream;
     int64_t first, count;
-    void *values; /* [count] real, owned by the arena */
+    void *values; /* [count] real, owned by the host's arena */
 };
 
 /* Random start values number i and i + 1, i even. */
@@ -199,12 +199,12 @@ static void start_param(struct param_list *list, const struct param *param, uint
     } else if (param->start == PARAM_ZERO || param->start == PARAM_CONSTANT) {
         backend->ops->fill(backend, value, param->start == PARAM_CONSTANT ? param->bound : 0);
     } else {
-        const size_t mark = arena_mark(list->arena);
+        const size_t mark = arena_mark(list->host);
         const int64_t count = tensor_count(value) < WINDOW ? tensor_count(value) : WINDOW;
         struct window window = {.param = param, .seed = seed, .stream = stream};
-        window.values = arena_take(list->arena, (size_t)count * dtype_size(value->dtype));
+        window.values = arena_take(list->host, (size_t)count * dtype_size(value->dtype));
         start_randomly(list, &window);
-        arena_release(list->arena, mark);
+        arena_release(list->host, mark);
     }
 }
 

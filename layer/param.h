@@ -18,7 +18,7 @@ enum param_start {
 };
 
 struct param {
-    char *name;           /* owned by the list's arena */
+    char *name;           /* owned by the list's host arena */
     struct weight weight; /* weight.value: the parameter, [..] real */
     struct tensor grad;   /* same shape; absent unless the list trains; an update zeroes it */
     struct tensor first;  /* Adam's moments; absent unless the list trains, the first also where */
@@ -33,7 +33,8 @@ struct param {
 
 struct param_list {
     struct backend *backend; /* borrowed */
-    struct arena *arena;     /* borrowed; holds values, gradients and moments */
+    struct arena *arena;     /* borrowed, of the backend; holds values, gradients and moments */
+    struct arena *host;      /* borrowed, of the host; holds names */
     bool is_training;        /* gradients and moments exist */
     bool has_average;        /* and moving averages */
     bool is_int8;            /* matrices that may be are in int8; such a list does not train */

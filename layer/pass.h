@@ -6,12 +6,30 @@
 
 struct pass {
     struct backend *backend; /* borrowed */
-    struct arena *arena;     /* borrowed; what a forward pass records stays until its backward */
+    struct arena *arena;     /* borrowed, of the backend: tensors; what a forward pass records
+                                stays until its backward */
+    struct arena *host;      /* borrowed, another one, of the host: lists and schedules */
     bool is_training;        /* dropout and gate noise are drawn */
     double dropout;          /* drop probability in 0..1, used only in training */
     uint64_t seed;           /* of the run */
     uint32_t step;           /* update number; with seed and a layer's stream it keys the noise */
 };
+
+/* Where both arenas stand, and back to there. */
+struct pass_mark {
+    size_t arena, host;
+};
+
+static inline struct pass_mark pass_mark(const struct pass *pass)
+{
+    return (struct pass_mark){arena_mark(pass->arena), arena_mark(pass->host)};
+}
+
+static inline void pass_release(const struct pass *pass, struct pass_mark mark)
+{
+    arena_release(pass->arena, mark.arena);
+    arena_release(pass->host, mark.host);
+}
 
 /* Key of one layer's random numbers in this pass. */
 static inline struct random_key pass_key(const struct pass *pass, uint32_t stream)

@@ -7,6 +7,9 @@
 #include "model/lm.h"
 #include "model/safetensors.h"
 
+/* For parameters' names, and for start values of one a round at a time. */
+enum { HOST_BYTES = 64 << 20 };
+
 /* A position's name for random numbers: over any max_len, and unique while an update has fewer than
  * 2^18 sentences; beyond, names repeat and so does noise, which does no harm. */
 static int32_t name_of(int32_t sentence, int64_t position)
@@ -113,11 +116,16 @@ enum status model_init(struct model *model, struct backend *backend, const struc
                        int64_t vocabulary, bool is_training)
 {
     *model = (struct model){.config = *config, .vocabulary = vocabulary};
-    enum status status = arena_init(&model->arena, 0);
-    if (status < 0)
+    enum status status = arena_init(&model->host, HOST_BYTES);
+    if (status >= 0)
+        status = backend_arena_init(backend, &model->arena, 0);
+    if (status < 0) {
+        model_free(model);
         return status;
+    }
     model->params = (struct param_list){.backend = backend,
                                         .arena = &model->arena,
+                                        .host = &model->host,
                                         .is_training = is_training,
                                         .has_average = is_training && config->train.average > 0,
                                         .is_int8 = config->model.dtype == CONFIG_DTYPE_INT8,
@@ -147,6 +155,7 @@ void model_free(struct model *model)
     param_list_free(&model->params);
     subword_free(model->subword);
     arena_free(&model->arena);
+    arena_free(&model->host);
     safetensors_close(model->file);
     *model = (struct model){0};
 }

@@ -23,6 +23,7 @@ struct model {
     struct subword *subword;  /* owned; NULL in a model without text */
     int64_t vocabulary;       /* V */
     struct arena arena;       /* owned: values, gradients, moments */
+    struct arena host;        /* owned: parameters' names */
     struct param_list params;
     struct embedding source_embedding, target_embedding;
     struct output output;

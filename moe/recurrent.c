@@ -39,7 +39,7 @@ void recurrent_init(struct recurrent *recurrent, struct param_list *params, cons
 
 static int32_t *take_ints(const struct pass *pass, int64_t count)
 {
-    return arena_take(pass->arena, (size_t)count * sizeof(int32_t));
+    return arena_take(pass->host, (size_t)count * sizeof(int32_t));
 }
 
 static int32_t *download(const struct pass *pass, const struct tensor *tensor)
@@ -68,7 +68,7 @@ static int64_t number_steps(const struct pass *pass, const struct recurrent_rows
     const int32_t *tokens = download(pass, &rows->tokens);
     const int32_t *positions = rows->positions.rank ? download(pass, &rows->positions) : NULL;
     struct sentence *last =
-        arena_take(pass->arena, (size_t)rows->n_sentences * sizeof(struct sentence));
+        arena_take(pass->host, (size_t)rows->n_sentences * sizeof(struct sentence));
     for (int64_t b = 0; b < rows->n_sentences; b++)
         last[b].expert = -1;
     int64_t n_steps = 0;
@@ -90,13 +90,16 @@ static struct recurrent_schedule make_schedule(const struct pass *pass,
 {
     const int64_t n_experts = tensor_count(&rows->offsets) - 1,
                   n_rows = tensor_count(&rows->tokens);
+    /* What lives on first; there are no more steps than rows. */
+    int32_t *first = arena_take_zeroed(pass->host, (size_t)(n_rows + 2) * sizeof *first);
+    const size_t mark = arena_mark(pass->host);
     const int32_t *offsets = download(pass, &rows->offsets);
-    int32_t *step = take_ints(pass, n_rows), *row_before = take_ints(pass, n_rows);
+    int32_t *step = arena_take_zeroed(pass->host, (size_t)n_rows * sizeof *step);
+    int32_t *row_before = take_ints(pass, n_rows);
     int32_t *place = take_ints(pass, n_rows), *order = take_ints(pass, n_rows);
     int32_t *before = take_ints(pass, n_rows), *later = take_ints(pass, n_rows);
     int32_t *previous = take_ints(pass, n_rows), *later_offsets = take_ints(pass, n_experts + 1);
     const int64_t n_steps = number_steps(pass, rows, offsets, step, row_before);
-    int32_t *first = arena_take_zeroed(pass->arena, (size_t)(n_steps + 1) * sizeof *first);
     int32_t *next = take_ints(pass, n_steps),
             *step_offsets = take_ints(pass, n_steps * (n_experts + 1));
     for (int64_t m = 0; m < n_rows; m++)
@@ -122,15 +125,17 @@ static struct recurrent_schedule make_schedule(const struct pass *pass,
             step_offsets[s * (n_experts + 1) + e + 1] = next[s] - first[s];
     }
     const struct tensor all_offsets = upload(pass, step_offsets, n_steps * (n_experts + 1));
-    return (struct recurrent_schedule){.n_steps = n_steps,
-                                       .first = first,
-                                       .order = upload(pass, order, n_rows),
-                                       .before = upload(pass, before, n_rows),
-                                       .offsets =
-                                           tensor_as_2d(&all_offsets, n_steps, n_experts + 1),
-                                       .later = upload(pass, later, n_later),
-                                       .previous = upload(pass, previous, n_later),
-                                       .later_offsets = upload(pass, later_offsets, n_experts + 1)};
+    const struct recurrent_schedule schedule = {
+        .n_steps = n_steps,
+        .first = first,
+        .order = upload(pass, order, n_rows),
+        .before = upload(pass, before, n_rows),
+        .offsets = tensor_as_2d(&all_offsets, n_steps, n_experts + 1),
+        .later = upload(pass, later, n_later),
+        .previous = upload(pass, previous, n_later),
+        .later_offsets = upload(pass, later_offsets, n_experts + 1)};
+    arena_release(pass->host, mark);
+    return schedule;
 }
 
 /* -- forward -- */
@@ -327,8 +332,8 @@ void recurrent_start(const struct recurrent *recurrent, const struct pass *pass,
           (long long)n_experts);
     *state = (struct recurrent_state){.max_rows = max_rows, .n_experts = n_experts, .n_used = 1};
     const size_t slots_bytes = (size_t)(max_rows * n_experts) * sizeof(int32_t);
-    state->slots = arena_take_zeroed(pass->arena, slots_bytes);
-    state->spare_slots = arena_take_zeroed(pass->arena, slots_bytes);
+    state->slots = arena_take_zeroed(pass->host, slots_bytes);
+    state->spare_slots = arena_take_zeroed(pass->host, slots_bytes);
     state->index = tensor_1d(pass->arena, DTYPE_I32, room);
     state->r = pass_2d(pass, room, projection->dim[2]);
     state->c = pass_2d(pass, room, projection->dim[1]);
@@ -360,8 +365,9 @@ static void keep_rows(const struct pass *pass, struct tensor *all, struct tensor
 /* Moves the states that a hypothesis has to the front. */
 static void drop_unused(const struct pass *pass, struct recurrent_state *state)
 {
-    const size_t mark = arena_mark(pass->arena), size = (size_t)state->n_used * sizeof(int32_t);
-    int32_t *moved = arena_take_zeroed(pass->arena, size), *kept = take_ints(pass, state->n_used);
+    const struct pass_mark mark = pass_mark(pass);
+    const size_t size = (size_t)state->n_used * sizeof(int32_t);
+    int32_t *moved = arena_take_zeroed(pass->host, size), *kept = take_ints(pass, state->n_used);
     int32_t n_kept = 1;
     kept[0] = 0;
     for (int64_t i = 0; i < state->max_rows * state->n_experts; i++) {
@@ -376,7 +382,7 @@ static void drop_unused(const struct pass *pass, struct recurrent_state *state)
     keep_rows(pass, &state->r, &state->spare_r, &rows);
     keep_rows(pass, &state->c, &state->spare_c, &rows);
     state->n_used = n_kept;
-    arena_release(pass->arena, mark);
+    pass_release(pass, mark);
 }
 
 /* Names a new state for every row; returns where the old ones lie [M]. */
@@ -403,7 +409,7 @@ void recurrent_step(const struct recurrent *recurrent, const struct pass *pass,
                     struct recurrent_state *state, const struct tensor *y, const struct tensor *x,
                     const struct recurrent_rows *rows)
 {
-    const size_t mark = arena_mark(pass->arena);
+    const struct pass_mark mark = pass_mark(pass);
     const struct tensor before = move_on(pass, state, rows);
     const int64_t n_rows = x->dim[0], n_h = state->c.dim[1], first = state->n_used - n_rows;
     const struct recurrent_cells now = {.gates = pass_2d(pass, n_rows, 4 * n_h),
@@ -414,7 +420,7 @@ void recurrent_step(const struct recurrent *recurrent, const struct pass *pass,
     multiply_inputs(recurrent, pass, &now.gates, x, &rows->offsets);
     advance(recurrent, pass, &now, &r, &c, &rows->offsets);
     pass->backend->ops->copy(pass->backend, y, &now.r);
-    arena_release(pass->arena, mark);
+    pass_release(pass, mark);
 }
 
 void recurrent_reorder(struct recurrent_state *state, const int32_t *parents, int64_t n_rows)

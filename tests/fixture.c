@@ -15,13 +15,18 @@ void fixture_open(struct fixture *fixture, const char *backend)
 {
     *fixture = (struct fixture){0};
     if (backend_open(&fixture->backend, backend, 2) < 0 ||
-        arena_init(&fixture->param_arena, ARENA_BYTES) < 0 ||
-        arena_init(&fixture->arena, ARENA_BYTES) < 0)
+        backend_arena_init(&fixture->backend, &fixture->param_arena, ARENA_BYTES) < 0 ||
+        backend_arena_init(&fixture->backend, &fixture->arena, ARENA_BYTES) < 0 ||
+        arena_init(&fixture->param_host, ARENA_BYTES) < 0 ||
+        arena_init(&fixture->host, ARENA_BYTES) < 0)
         fail_msg("%s", status_message());
-    fixture->params = (struct param_list){
-        .backend = &fixture->backend, .arena = &fixture->param_arena, .is_training = true};
+    fixture->params = (struct param_list){.backend = &fixture->backend,
+                                          .arena = &fixture->param_arena,
+                                          .host = &fixture->param_host,
+                                          .is_training = true};
     fixture->pass = (struct pass){.backend = &fixture->backend,
                                   .arena = &fixture->arena,
+                                  .host = &fixture->host,
                                   .is_training = true,
                                   .seed = 0x123456789,
                                   .step = 3};
@@ -34,6 +39,8 @@ void fixture_close(struct fixture *fixture)
     param_list_free(&fixture->params);
     arena_free(&fixture->param_arena);
     arena_free(&fixture->arena);
+    arena_free(&fixture->param_host);
+    arena_free(&fixture->host);
     backend_close(&fixture->backend);
 }
 
@@ -94,7 +101,7 @@ struct tensor fixture_ints(struct fixture *fixture, const int32_t *values, int64
 
 struct tensor fixture_ids(struct fixture *fixture, int64_t d0, int64_t d1, int32_t bound)
 {
-    int32_t *ids = arena_take(&fixture->arena, (size_t)(d0 * d1) * sizeof *ids);
+    int32_t *ids = arena_take(&fixture->host, (size_t)(d0 * d1) * sizeof *ids);
     for (int64_t i = 0; i < d0 * d1; i++)
         ids[i] = fixture_below(fixture, bound);
     const struct tensor flat = fixture_ints(fixture, ids, d0 * d1);
@@ -105,9 +112,9 @@ struct sequence fixture_sequence(struct fixture *fixture, int64_t n_t, int64_t n
                                  const int32_t *lengths, int32_t n_words)
 {
     const size_t bytes = (size_t)(n_t * n_b) * sizeof(int32_t);
-    int32_t *all = arena_take(&fixture->arena, bytes), *names = arena_take(&fixture->arena, bytes);
-    int32_t *rows = arena_take(&fixture->arena, bytes);
-    int32_t *row_names = arena_take(&fixture->arena, bytes);
+    int32_t *all = arena_take(&fixture->host, bytes), *names = arena_take(&fixture->host, bytes);
+    int32_t *rows = arena_take(&fixture->host, bytes);
+    int32_t *row_names = arena_take(&fixture->host, bytes);
     int64_t n_rows = 0;
     struct sequence sequence = {.ids = fixture_ids(fixture, n_t, n_b, n_words)};
     for (int64_t i = 0; i < n_t * n_b; i++) {
@@ -130,32 +137,32 @@ struct sequence fixture_sequence(struct fixture *fixture, int64_t n_t, int64_t n
 void fixture_write(struct fixture *fixture, const struct tensor *tensor, const double *values)
 {
     const int64_t count = tensor_count(tensor);
-    const size_t mark = arena_mark(&fixture->arena);
-    float *narrow = arena_take(&fixture->arena, (size_t)count * sizeof *narrow);
+    const size_t mark = arena_mark(&fixture->host);
+    float *narrow = arena_take(&fixture->host, (size_t)count * sizeof *narrow);
     for (int64_t i = 0; i < count; i++)
         narrow[i] = (float)values[i];
     const void *host = tensor->dtype == DTYPE_F64 ? (const void *)values : (const void *)narrow;
     fixture->backend.ops->upload(&fixture->backend, tensor, host,
                                  (size_t)count * dtype_size(tensor->dtype));
-    arena_release(&fixture->arena, mark);
+    arena_release(&fixture->host, mark);
 }
 
 void fixture_read(struct fixture *fixture, const struct tensor *tensor, double *values)
 {
     const int64_t count = tensor_count(tensor);
-    const size_t mark = arena_mark(&fixture->arena);
-    float *narrow = arena_take(&fixture->arena, (size_t)count * sizeof *narrow);
+    const size_t mark = arena_mark(&fixture->host);
+    float *narrow = arena_take(&fixture->host, (size_t)count * sizeof *narrow);
     void *host = tensor->dtype == DTYPE_F64 ? (void *)values : (void *)narrow;
     fixture->backend.ops->download(&fixture->backend, host, tensor,
                                    (size_t)count * dtype_size(tensor->dtype));
     for (int64_t i = 0; i < count && tensor->dtype == DTYPE_F32; i++)
         values[i] = (double)narrow[i];
-    arena_release(&fixture->arena, mark);
+    arena_release(&fixture->host, mark);
 }
 
 double *fixture_values(struct fixture *fixture, const struct tensor *tensor)
 {
-    double *values = arena_take(&fixture->arena, (size_t)tensor_count(tensor) * sizeof *values);
+    double *values = arena_take(&fixture->host, (size_t)tensor_count(tensor) * sizeof *values);
     fixture_read(fixture, tensor, values);
     return values;
 }
@@ -163,7 +170,7 @@ double *fixture_values(struct fixture *fixture, const struct tensor *tensor)
 int32_t *fixture_read_ints(struct fixture *fixture, const struct tensor *tensor)
 {
     const size_t bytes = (size_t)tensor_count(tensor) * sizeof(int32_t);
-    int32_t *values = arena_take(&fixture->arena, bytes);
+    int32_t *values = arena_take(&fixture->host, bytes);
     fixture->backend.ops->download(&fixture->backend, values, tensor, bytes);
     return values;
 }

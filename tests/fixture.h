@@ -10,10 +10,11 @@
 
 struct fixture {
     struct backend backend;
-    struct arena param_arena, arena;
-    struct param_list params; /* trains */
-    struct pass pass;         /* a training pass without dropout; change it freely */
-    uint32_t n_drawn;         /* test numbers drawn so far */
+    struct arena param_arena, arena; /* of the backend */
+    struct arena param_host, host;   /* of the host */
+    struct param_list params;        /* trains */
+    struct pass pass;                /* a training pass without dropout; change it freely */
+    uint32_t n_drawn;                /* test numbers drawn so far */
 };
 
 /* Opens "ref64", "ref" or "cpu". */
@@ -39,7 +40,7 @@ struct tensor fixture_ids(struct fixture *fixture, int64_t d0, int64_t d1, int32
 struct sequence fixture_sequence(struct fixture *fixture, int64_t n_t, int64_t n_b,
                                  const int32_t *lengths, int32_t n_words);
 
-/* Real tensors to and from doubles; fixture_values takes the doubles from the arena. */
+/* Real tensors to and from doubles; fixture_values takes the doubles from the host's arena. */
 void fixture_write(struct fixture *fixture, const struct tensor *tensor, const double *values);
 void fixture_read(struct fixture *fixture, const struct tensor *tensor, double *values);
 double *fixture_values(struct fixture *fixture, const struct tensor *tensor);

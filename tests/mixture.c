@@ -73,14 +73,14 @@ void mixture_expect_row(struct fixture *fixture, const struct tensor *a, int64_t
                         const struct tensor *b, int64_t row_b)
 {
     const int64_t dim = a->dim[2];
-    const size_t mark = arena_mark(&fixture->arena);
+    const struct pass_mark mark = pass_mark(&fixture->pass);
     const double *left = fixture_values(fixture, a) + row_a * dim;
     const double *right = fixture_values(fixture, b) + row_b * dim;
     for (int64_t d = 0; d < dim; d++)
         if (!(left[d] == right[d]))
             fail_msg("row %lld column %lld is %.17g, row %lld is %.17g", (long long)row_a,
                      (long long)d, left[d], (long long)row_b, right[d]);
-    arena_release(&fixture->arena, mark);
+    pass_release(&fixture->pass, mark);
 }
 
 double *mixture_weights(struct fixture *fixture, const struct moe *moe,
@@ -88,7 +88,7 @@ double *mixture_weights(struct fixture *fixture, const struct moe *moe,
 {
     const int64_t n_tokens = record->x.dim[0], n_experts = moe->n_experts;
     const size_t bytes = (size_t)(n_tokens * n_experts) * sizeof(double);
-    double *table = arena_take(&fixture->arena, bytes);
+    double *table = arena_take(&fixture->host, bytes);
     memset(table, 0, bytes);
     struct tensor tokens, weights;
     moe_choices(moe, &fixture->pass, record, &tokens, &weights);

@@ -76,9 +76,9 @@ static void open_trial(struct trial *trial, bool is_training)
 static void train_once(struct trial *trial)
 {
     struct translator_record record;
-    const size_t mark = arena_mark(&trial->fixture.arena);
+    const struct pass_mark mark = pass_mark(&trial->fixture.pass);
     translator_loss(&trial->translator, &trial->fixture, &record, &trial->batch, true);
-    arena_release(&trial->fixture.arena, mark);
+    pass_release(&trial->fixture.pass, mark);
 }
 
 /* A search of ten steps or more: the end is improbable. */
@@ -89,17 +89,17 @@ static void search_once(struct trial *trial)
     struct fixture *fixture = &trial->fixture;
     struct encoder_record record;
     struct nbest results[N_SENTENCES];
-    const size_t mark = arena_mark(&fixture->arena);
+    const struct pass_mark mark = pass_mark(&fixture->pass);
     const struct tensor memory = encoder_forward(&trial->translator.encoder, &fixture->pass,
                                                  &record, &trial->batch.source, 0);
     assert_int_equal(beam_search(&trial->translator.decoder, &fixture->pass, &memory,
-                                 source_lengths, &config, &fixture->arena, results),
+                                 source_lengths, &config, &fixture->host, results),
                      STATUS_OK);
     trial->n_tokens = 0;
     for (int i = 0; i < N_SENTENCES; i++)
         if (results[i].items[0].count > trial->n_tokens)
             trial->n_tokens = results[i].items[0].count;
-    arena_release(&fixture->arena, mark);
+    pass_release(&fixture->pass, mark);
 }
 
 static void test_search(void **state)

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -184,6 +185,79 @@ static void test_arena_bounds(void **state)
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 }
 
+/* A source of `left` blocks that keeps count. */
+struct blocks {
+    int left, taken, given;
+    size_t bytes;
+};
+
+static void *take_block(void *context, size_t size)
+{
+    struct blocks *blocks = context;
+    if (blocks->left-- <= 0)
+        return NULL;
+    blocks->taken++;
+    blocks->bytes += size;
+    return aligned_alloc(ARENA_ALIGNMENT, size);
+}
+
+static void give_block(void *context, void *block, size_t size)
+{
+    struct blocks *blocks = context;
+    blocks->given++;
+    blocks->bytes -= size;
+    free(block);
+}
+
+/* Takes count pieces and writes to all of them, so that none may overlap another. */
+static void fill_pieces(struct arena *arena, size_t size, int count)
+{
+    char *pieces[64];
+    for (int i = 0; i < count; i++) {
+        pieces[i] = arena_take(arena, size);
+        assert_int_equal((uintptr_t)pieces[i] % ARENA_ALIGNMENT, 0);
+        memset(pieces[i], i, size);
+    }
+    for (int i = 0; i < count; i++)
+        assert_true(pieces[i][0] == i && pieces[i][size - 1] == i);
+}
+
+static void test_arena_source(void **state)
+{
+    (void)state;
+    const size_t large = (size_t)3 << 20;
+    struct blocks blocks = {.left = 100};
+    struct arena arena;
+    const struct arena_source source = {take_block, give_block, &blocks};
+    assert_int_equal(arena_init_from(&arena, &source), STATUS_OK);
+    assert_int_equal(blocks.taken, 0);
+    fill_pieces(&arena, 1000, 8);
+    assert_int_equal(blocks.taken, 1);
+    const size_t mark = arena_mark(&arena);
+    for (int round = 0; round < 3; round++) {
+        fill_pieces(&arena, large, 5);
+        fill_pieces(&arena, 1 << 19, 20);
+        arena_release(&arena, mark);
+        if (round == 0)
+            blocks.left = 0; /* from here on nothing more is wanted */
+    }
+    assert_int_equal(blocks.given, 0);
+    assert_true(arena.high_mark > 5 * large && arena.high_mark <= arena.capacity);
+    assert_int_equal(arena.capacity, blocks.bytes);
+
+    /* Blocks that are free and too small go back before a larger one is taken. */
+    blocks.left = 1;
+    const size_t capacity = arena.capacity;
+    fill_pieces(&arena, capacity, 1);
+    assert_true(blocks.given > 0 && arena.capacity < 2 * capacity);
+    const size_t used = arena_mark(&arena);
+    assert_non_null(arena_take(&arena, 2 * capacity)); /* of nothing: the source has failed */
+    assert_int_equal(arena_mark(&arena), used);
+    arena_free(&arena);
+    assert_int_equal(blocks.taken, blocks.given);
+    assert_int_equal(blocks.bytes, 0);
+}
+
 static void test_arena_sizes(void **state)
 {
     (void)state;
@@ -267,8 +341,9 @@ int main(void)
         cmocka_unit_test(test_exit_codes),     cmocka_unit_test(test_status_is_per_thread),
         cmocka_unit_test(test_check_aborts),   cmocka_unit_test(test_status_print),
         cmocka_unit_test(test_arena),          cmocka_unit_test(test_arena_bounds),
-        cmocka_unit_test(test_arena_sizes),    cmocka_unit_test(test_buffer),
-        cmocka_unit_test(test_buffer_grows),   cmocka_unit_test(test_clock),
+        cmocka_unit_test(test_arena_source),   cmocka_unit_test(test_arena_sizes),
+        cmocka_unit_test(test_buffer),         cmocka_unit_test(test_buffer_grows),
+        cmocka_unit_test(test_clock),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

@@ -98,7 +98,7 @@ static struct tensor memory_of(struct bench *bench, const int32_t *names, const 
 static struct nbest *search(struct bench *bench, const struct beam_config *config,
                             const int32_t *names, const int32_t *lengths, int64_t count)
 {
-    struct arena *arena = &bench->fixture.arena;
+    struct arena *arena = &bench->fixture.host;
     const struct tensor memory = memory_of(bench, names, lengths, count);
     struct nbest *results = arena_take(arena, (size_t)count * sizeof *results);
     if (beam_search(&bench->decoder, &bench->fixture.pass, &memory, lengths, config, arena,
@@ -144,7 +144,7 @@ static void force(const struct slow *slow, const int32_t *tokens, int64_t count,
                   double *coverage)
 {
     struct fixture *fixture = &slow->bench->fixture;
-    const size_t mark = arena_mark(&fixture->arena);
+    const struct pass_mark mark = pass_mark(&fixture->pass);
     const int64_t n_t = count + 1, n_words = slow->bench->n_words;
     int32_t ids[MAX_TOKENS + 1] = {BOS};
     for (int64_t t = 0; t < count; t++)
@@ -169,7 +169,7 @@ static void force(const struct slow *slow, const int32_t *tokens, int64_t count,
         for (int64_t t = 0; t < n_t; t++)
             coverage[s] += weights[t * slow->n_source + s];
     }
-    arena_release(&fixture->arena, mark);
+    pass_release(&fixture->pass, mark);
 }
 
 static bool is_allowed(const struct beam_config *config, int32_t token)
@@ -559,7 +559,7 @@ static void test_not_finite(void **state)
         fixture_set(&bench.fixture, &bench.output.bias->weight.value, 7, (double)NAN);
         const struct beam_config config = config_of(2, 1);
         const struct tensor memory = memory_of(&bench, NAMES, (const int32_t[]){3}, 1);
-        struct arena *arena = &bench.fixture.arena;
+        struct arena *arena = &bench.fixture.host;
         const size_t before = arena_mark(arena);
         struct nbest result;
         assert_int_equal(beam_search(&bench.decoder, &bench.fixture.pass, &memory,

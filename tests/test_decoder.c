@@ -159,7 +159,7 @@ static void alone(struct search *search, int64_t row, struct tensor *logits, str
 static void step(struct search *search)
 {
     struct fixture *fixture = &search->test.fixture;
-    const size_t mark = arena_mark(&fixture->arena);
+    const struct pass_mark mark = pass_mark(&fixture->pass);
     const int64_t n_rows = search->n_beam * search->n_sentences;
     int32_t tokens[MAX_ROWS];
     for (int64_t row = 0; row < n_rows; row++)
@@ -184,7 +184,7 @@ static void step(struct search *search)
         for (int64_t s = wanted_weights.dim[2]; s < all.dim[1]; s++)
             assert_true(fixture_get(fixture, &all, s) == 0);
     }
-    arena_release(&fixture->arena, mark);
+    pass_release(&fixture->pass, mark);
 }
 
 /* Each new hypothesis continues a random old one of its sentence. */

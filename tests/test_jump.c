@@ -151,7 +151,7 @@ static void test_plain_loops(void **state)
     run(&test, &record);
     const double *x = fixture_values(&test.fixture, &record.x);
     for (int64_t n = 0; n < record.x.dim[0]; n++) {
-        const size_t mark = arena_mark(&test.fixture.arena);
+        const struct pass_mark mark = pass_mark(&test.fixture.pass);
         float before[D], after[D];
         double y[D], y_after[D], squares = 0, difference = 0;
         for (int d = 0; d < D; d++)
@@ -166,7 +166,7 @@ static void test_plain_loops(void **state)
         wanted.changed += is_changed;
         jumps->count++;
         jumps->sum += sqrt(difference / squares);
-        arena_release(&test.fixture.arena, mark);
+        pass_release(&test.fixture.pass, mark);
     }
     assert_int_equal(found.changed, wanted.changed);
     expect_mean(&found.other, &wanted.other);

@@ -79,7 +79,7 @@ static void slow_step(struct recurrent_test *test, int64_t e, const double *x, d
     const char *const names[] = {"moe.expert.input", "moe.expert.recurrent",
                                  "moe.expert.projection", "moe.expert.bias"};
     const double *value[4];
-    const size_t mark = arena_mark(&fixture->arena);
+    const struct pass_mark mark = pass_mark(&fixture->pass);
     for (int i = 0; i < 4; i++) {
         const struct param *param = param_find(&fixture->params, names[i]);
         assert_non_null(param);
@@ -104,7 +104,7 @@ static void slow_step(struct recurrent_test *test, int64_t e, const double *x, d
         for (int h = 0; h < H; h++)
             r[d] += m[h] * value[2][h * D + d];
     }
-    arena_release(&fixture->arena, mark);
+    pass_release(&fixture->pass, mark);
 }
 
 enum { T = 9, B = 4, MAX_EXPERTS = 8 };
@@ -116,7 +116,7 @@ static double *chosen_weights(struct recurrent_test *test, const struct sequence
 {
     struct fixture *fixture = &test->fixture;
     const int64_t n_experts = test->moe.n_experts;
-    double *all = arena_take_zeroed(&fixture->arena, (size_t)(T * B * n_experts) * sizeof *all);
+    double *all = arena_take_zeroed(&fixture->host, (size_t)(T * B * n_experts) * sizeof *all);
     struct tensor tokens, weights;
     moe_choices(&test->moe, &fixture->pass, &test->record, &tokens, &weights);
     const int32_t *offsets = fixture_read_ints(fixture, moe_offsets(&test->moe, &test->record));
@@ -154,7 +154,7 @@ static void check_loops(const struct moe_config *config, const int32_t *lengths,
     const struct tensor y = run(&test, &x, &sequence);
     const int64_t n_experts = test.moe.n_experts;
     const double *weights = chosen_weights(&test, &sequence), *inputs = fixture_values(fixture, &x);
-    double *wanted = arena_take_zeroed(&fixture->arena, T * B * D * sizeof *wanted);
+    double *wanted = arena_take_zeroed(&fixture->host, T * B * D * sizeof *wanted);
     int64_t longest = 0;
     for (int b = 0; b < B; b++) {
         double r[MAX_EXPERTS][D] = {{0}}, c[MAX_EXPERTS][H] = {{0}};
@@ -246,7 +246,7 @@ static void test_start(void **state)
 static void expect_same_sentence(struct fixture *fixture, const struct tensor *left, int64_t b,
                                  const struct tensor *right, int64_t other, int64_t length)
 {
-    const size_t mark = arena_mark(&fixture->arena);
+    const struct pass_mark mark = pass_mark(&fixture->pass);
     const double *a = fixture_values(fixture, left), *c = fixture_values(fixture, right);
     for (int64_t t = 0; t < length; t++)
         for (int d = 0; d < D; d++) {
@@ -255,7 +255,7 @@ static void expect_same_sentence(struct fixture *fixture, const struct tensor *l
             if (!(got == want))
                 fail_msg("step %lld, column %d: %.17g and %.17g", (long long)t, d, got, want);
         }
-    arena_release(&fixture->arena, mark);
+    pass_release(&fixture->pass, mark);
 }
 
 /* Sentences `from` [count] of x, cut to the longest of them. */
@@ -328,7 +328,7 @@ static void check_steps(const struct moe_config *config, double threshold)
     const struct sequence all = {0};
     moe_start(&test.moe, &fixture->pass, &states, MAX_ROWS);
     for (int64_t t = 0; t < STEPS; t++) {
-        const size_t mark = arena_mark(&fixture->arena);
+        const struct pass_mark mark = pass_mark(&fixture->pass);
         for (int32_t row = 0; row < n_rows; row++)
             fed[row] = history[row][t] = fixture_below(fixture, 7);
         const struct tensor ids = fixture_ints(fixture, fed, n_rows);
@@ -353,7 +353,7 @@ static void check_steps(const struct moe_config *config, double threshold)
             memcpy(history[row], old[parents[row]], sizeof old[0]);
         }
         moe_reorder(&test.moe, &states, parents, n_rows);
-        arena_release(&fixture->arena, mark);
+        pass_release(&fixture->pass, mark);
     }
     fixture_close(fixture);
 }

@@ -53,7 +53,7 @@ static void test_linear(void **state)
 /* One parameter of two numbers on the double reference. */
 struct fixture {
     struct backend backend;
-    struct arena arena, scratch;
+    struct arena arena, scratch, host;
     struct param_list params;
     double *value, *grad;
     struct config_train train;
@@ -65,8 +65,10 @@ static void open_fixture(struct fixture *fixture, bool has_average)
     assert_int_equal(backend_open(&fixture->backend, "ref64", 1), STATUS_OK);
     assert_int_equal(arena_init(&fixture->arena, 1 << 20), STATUS_OK);
     assert_int_equal(arena_init(&fixture->scratch, 1 << 20), STATUS_OK);
+    assert_int_equal(arena_init(&fixture->host, 1 << 20), STATUS_OK);
     fixture->params = (struct param_list){.backend = &fixture->backend,
                                           .arena = &fixture->arena,
+                                          .host = &fixture->host,
                                           .is_training = true,
                                           .has_average = has_average};
     struct param *param =
@@ -86,6 +88,7 @@ static void close_fixture(struct fixture *fixture)
     param_list_free(&fixture->params);
     arena_free(&fixture->arena);
     arena_free(&fixture->scratch);
+    arena_free(&fixture->host);
     backend_close(&fixture->backend);
 }
 

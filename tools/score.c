@@ -52,7 +52,7 @@ static const struct options_command command = {
 struct scorer {
     struct backend backend;
     struct model model;
-    struct arena arena;
+    struct arena arena, host;
     struct batch batch;
     struct model_batch uploaded;
     struct model_record record;
@@ -66,8 +66,9 @@ struct scorer {
 /* Sums of negative log-likelihoods of the n pairs of the batch. */
 static enum status score_batch(struct scorer *scorer, size_t n, double sums[FEED_LINES])
 {
-    const struct pass pass = {.backend = &scorer->backend, .arena = &scorer->arena};
-    const size_t mark = arena_mark(&scorer->arena);
+    const struct pass pass = {
+        .backend = &scorer->backend, .arena = &scorer->arena, .host = &scorer->host};
+    const struct pass_mark mark = pass_mark(&pass);
     enum status status = model_batch_upload(&scorer->uploaded, &pass, &scorer->batch);
     if (status < 0)
         return status;
@@ -88,7 +89,7 @@ static enum status score_batch(struct scorer *scorer, size_t n, double sums[FEED
     memset(sums, 0, FEED_LINES * sizeof *sums);
     for (size_t i = 0; i < count; i++)
         sums[(size_t)scorer->batch.target_rows[i] % n] += (double)scorer->nll[i];
-    arena_release(&scorer->arena, mark);
+    pass_release(&pass, mark);
     return STATUS_OK;
 }
 
@@ -121,6 +122,7 @@ static void scorer_free(struct scorer *scorer)
     model_batch_free(&scorer->uploaded);
     model_free(&scorer->model);
     arena_free(&scorer->arena);
+    arena_free(&scorer->host);
     backend_close(&scorer->backend);
     free(scorer);
 }
@@ -150,7 +152,9 @@ static enum status run(const struct score_options *options, const struct option_
         return status_set(STATUS_MEMORY, "no memory to score");
     enum status status = backend_open(&scorer->backend, options->device, (int)options->threads);
     if (status >= 0)
-        status = arena_init(&scorer->arena, 0);
+        status = backend_arena_init(&scorer->backend, &scorer->arena, 0);
+    if (status >= 0)
+        status = arena_init(&scorer->host, 0);
     if (status >= 0)
         status = model_load(&scorer->model, &scorer->backend, options->model);
     if (status >= 0)

@@ -83,13 +83,13 @@ void calibration_free(struct calibration *calibration)
 
 /* Appends a gate's scores p [N, E] of one batch, each group's to its own. */
 static enum status keep_scores(const struct calibration_gate *gate, struct backend *backend,
-                               struct arena *arena, const struct gate_record *record)
+                               struct arena *host, const struct gate_record *record)
 {
     const size_t row = (size_t)gate->gate->config.n_experts * sizeof(float);
     const int64_t n_groups = gate->gate->n_groups;
-    const size_t size = (size_t)record->p.dim[0] * row, mark = arena_mark(arena);
-    int32_t *starts = arena_take(arena, (size_t)(n_groups + 1) * sizeof *starts);
-    char *scores = arena_take(arena, size + 1);
+    const size_t size = (size_t)record->p.dim[0] * row, mark = arena_mark(host);
+    int32_t *starts = arena_take(host, (size_t)(n_groups + 1) * sizeof *starts);
+    char *scores = arena_take(host, size + 1);
     starts[0] = 0;
     starts[1] = (int32_t)record->p.dim[0];
     if (n_groups > 1)
@@ -100,7 +100,7 @@ static enum status keep_scores(const struct calibration_gate *gate, struct backe
     for (int64_t g = 0; g < n_groups && status >= 0; g++)
         status = buffer_append(&gate->scores[g], scores + (size_t)starts[g] * row,
                                (size_t)(starts[g + 1] - starts[g]) * row);
-    arena_release(arena, mark);
+    arena_release(host, mark);
     return status;
 }
 
@@ -108,7 +108,7 @@ static enum status read_batch(const struct calibration *calibration, struct mode
                               const struct pass *pass, struct model_record *record,
                               struct model_batch *uploaded, const struct batch *batch)
 {
-    const size_t mark = arena_mark(pass->arena);
+    const struct pass_mark mark = pass_mark(pass);
     enum status status = model_batch_upload(uploaded, pass, batch);
     if (status >= 0) {
         (void)model_read(model, pass, record, uploaded, 0);
@@ -117,18 +117,18 @@ static enum status read_batch(const struct calibration *calibration, struct mode
     for (int64_t i = 0; i < calibration->n_gates && status >= 0; i++) {
         const struct calibration_gate *gate = &calibration->gates[i];
         const struct moe_record *moe = model_moe_record(model, record, gate->layer);
-        status = keep_scores(gate, pass->backend, pass->arena, &moe->level[gate->level].gate);
+        status = keep_scores(gate, pass->backend, pass->host, &moe->level[gate->level].gate);
     }
-    arena_release(pass->arena, mark);
+    pass_release(pass, mark);
     return status;
 }
 
 /* Reads batches until there are so many target tokens. */
 static enum status read_text(const struct calibration *calibration, struct model *model,
-                             struct arena *arena, struct batch *batch,
+                             struct arena *arena, struct arena *host, struct batch *batch,
                              const struct calibration_text *text, double tokens)
 {
-    const struct pass pass = {.backend = model->params.backend, .arena = arena};
+    const struct pass pass = {.backend = model->params.backend, .arena = arena, .host = host};
     struct model_batch uploaded = {0};
     struct model_record *record = malloc(sizeof *record);
     enum status status = record ? STATUS_OK : status_set(STATUS_MEMORY, "no memory for thresholds");
@@ -164,25 +164,25 @@ static void divide(const struct gate *gate, float *thresholds, const float *scor
 }
 
 static void set_thresholds(const struct calibration_gate *gate, struct backend *backend,
-                           struct arena *arena)
+                           struct arena *host)
 {
     const int64_t n_experts = gate->gate->config.n_experts;
     const struct tensor *value = &gate->gate->threshold->weight.value;
-    const size_t mark = arena_mark(arena);
-    float *thresholds = arena_take(arena, threshold_bytes(gate->gate));
+    const size_t mark = arena_mark(host);
+    float *thresholds = arena_take(host, threshold_bytes(gate->gate));
     backend->ops->download(backend, thresholds, value, threshold_bytes(gate->gate));
     for (int64_t g = 0; g < gate->gate->n_groups; g++) {
         const struct buffer *scores = &gate->scores[g];
         const int64_t n = (int64_t)(scores->size / sizeof(float)) / n_experts;
-        const size_t inner = arena_mark(arena);
+        const size_t inner = arena_mark(host);
         if (n >= n_experts)
             divide(gate->gate, thresholds + g * n_experts,
                    (const float *)(const void *)scores->data, n,
-                   arena_take(arena, (size_t)n * sizeof(float)));
-        arena_release(arena, inner);
+                   arena_take(host, (size_t)n * sizeof(float)));
+        arena_release(host, inner);
     }
     backend->ops->upload(backend, value, thresholds, threshold_bytes(gate->gate));
-    arena_release(arena, mark);
+    arena_release(host, mark);
 }
 
 /* How many tokens are read: of what is wanted, as many as there is room for. */
@@ -195,7 +195,7 @@ static double tokens_of(const struct calibration *calibration, double wanted)
 }
 
 enum status calibration_run(struct calibration *calibration, struct model *model,
-                            struct arena *arena, struct batch *batch,
+                            struct arena *arena, struct arena *host, struct batch *batch,
                             const struct calibration_text *text)
 {
     if (calibration->n_gates == 0)
@@ -210,10 +210,10 @@ enum status calibration_run(struct calibration *calibration, struct model *model
     /* What the first gate chooses is what the next one scores: where there are several, a short
      * round sets them all nearly right, for the long one that counts. */
     for (int round = calibration->n_gates > 1 ? 0 : 1; round < 2 && status >= 0; round++) {
-        status = read_text(calibration, model, arena, batch, text,
+        status = read_text(calibration, model, arena, host, batch, text,
                            round == 0 ? tokens / FIRST_SHARE : tokens);
         for (int64_t i = 0; i < calibration->n_gates && status >= 0; i++)
-            set_thresholds(&calibration->gates[i], backend, arena);
+            set_thresholds(&calibration->gates[i], backend, host);
         forget_scores(calibration);
     }
     return status < 0 ? status : backend_sync(backend);

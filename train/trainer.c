@@ -25,7 +25,7 @@ struct trainer {
     struct report report;
     struct backend backend;
     struct model model;
-    struct arena activations;
+    struct arena activations, host;
     struct corpus corpus;
     struct epoch_plan plan; /* of place.epoch */
     struct validation validation;
@@ -167,7 +167,9 @@ static enum status open_trainer(struct trainer *trainer)
     enum status status =
         backend_open(&trainer->backend, backend_name(&config->train), (int)config->train.threads);
     if (status >= 0)
-        status = arena_init(&trainer->activations, 0);
+        status = backend_arena_init(&trainer->backend, &trainer->activations, 0);
+    if (status >= 0)
+        status = arena_init(&trainer->host, 0);
     if (status >= 0 && is_continued)
         status = continue_run(trainer, path);
     if (status < 0 || (is_continued && is_done(trainer)))
@@ -203,6 +205,7 @@ static void close_trainer(struct trainer *trainer)
     corpus_free(&trainer->corpus);
     model_free(&trainer->model);
     arena_free(&trainer->activations);
+    arena_free(&trainer->host);
     backend_close(&trainer->backend);
     if (trainer->report.log)
         report_close(&trainer->report);
@@ -227,7 +230,7 @@ static int64_t update_tokens(const struct trainer *trainer, int64_t n_batches)
 static enum status add_batch(struct trainer *trainer, const struct pass *pass, int64_t index,
                              int64_t first_sentence, double scale, double balance_scale)
 {
-    const size_t mark = arena_mark(pass->arena);
+    const struct pass_mark mark = pass_mark(pass);
     phase_enter(pass->backend, PHASE_BATCH);
     enum status status =
         epoch_plan_batch(&trainer->plan, &trainer->corpus, index, first_sentence, &trainer->batch);
@@ -244,7 +247,7 @@ static enum status add_batch(struct trainer *trainer, const struct pass *pass, i
         expert_stats_add(&trainer->experts, &trainer->model, &trainer->record, pass);
     phase_leave(pass->backend);
     trainer->window_tokens += trainer->batch.n_source_tokens + trainer->batch.n_target_tokens;
-    arena_release(pass->arena, mark);
+    pass_release(pass, mark);
     return status;
 }
 
@@ -256,6 +259,7 @@ static enum status update(struct trainer *trainer)
     const int64_t n_batches = left < train->accumulate ? left : train->accumulate;
     const struct pass pass = {.backend = &trainer->backend,
                               .arena = &trainer->activations,
+                              .host = &trainer->host,
                               .is_training = true,
                               .dropout = trainer->config->model.dropout,
                               .seed = (uint64_t)train->seed,
@@ -373,7 +377,7 @@ static enum status calibrate(struct trainer *trainer)
                                           .tokens = 0.1 * updates * (double)train->accumulate *
                                                     (double)train->batch_tokens};
     return calibration_run(&trainer->calibration, &trainer->model, &trainer->activations,
-                           &trainer->batch, &text);
+                           &trainer->host, &trainer->batch, &text);
 }
 
 /* Judges the model, or its averages where there are some; without validation data the newest model
@@ -394,7 +398,7 @@ static enum status validate(struct trainer *trainer)
     enum status status = calibrate(trainer);
     if (status >= 0 && trainer->validation.is_wanted)
         status = validation_run(&trainer->validation, &trainer->model, &trainer->activations,
-                                &trainer->batch, &result);
+                                &trainer->host, &trainer->batch, &result);
     const double metric = result.bleu >= 0 ? result.bleu : -result.nll;
     const bool is_best =
         !trainer->validation.is_wanted || place->best_step == 0 || metric > place->best_metric;

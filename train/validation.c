@@ -100,15 +100,16 @@ void validation_free(struct validation *validation)
 }
 
 static enum status measure_nll(const struct validation *validation, struct model *model,
-                               struct arena *arena, struct batch *batch, double *nll)
+                               struct arena *arena, struct arena *host, struct batch *batch,
+                               double *nll)
 {
-    const struct pass pass = {.backend = model->params.backend, .arena = arena};
+    const struct pass pass = {.backend = model->params.backend, .arena = arena, .host = host};
     struct model_batch uploaded = {0};
     struct model_record *record = malloc(sizeof *record);
     struct losses total = {0};
     enum status status = record ? STATUS_OK : status_set(STATUS_MEMORY, "no memory to validate");
     for (int64_t i = 0; i < validation->plan.n_batches && status >= 0; i++) {
-        const size_t mark = arena_mark(arena);
+        const struct pass_mark mark = pass_mark(&pass);
         status = epoch_plan_batch(&validation->plan, &validation->corpus, i, 0, batch);
         if (status >= 0)
             status = model_batch_upload(&uploaded, &pass, batch);
@@ -116,7 +117,7 @@ static enum status measure_nll(const struct validation *validation, struct model
             break;
         model_loss(model, &pass, record, &uploaded, 0, 1, 0);
         status = losses_add(&total, &pass, record);
-        arena_release(arena, mark);
+        pass_release(&pass, mark);
     }
     *nll = total.tokens ? total.nll / (double)total.tokens : 0;
     model_batch_free(&uploaded);
@@ -174,11 +175,11 @@ static enum status measure_bleu(const struct validation *validation, struct mode
 }
 
 enum status validation_run(const struct validation *validation, struct model *model,
-                           struct arena *arena, struct batch *batch,
+                           struct arena *arena, struct arena *host, struct batch *batch,
                            struct validation_result *result)
 {
     *result = (struct validation_result){.bleu = -1};
-    enum status status = measure_nll(validation, model, arena, batch, &result->nll);
+    enum status status = measure_nll(validation, model, arena, host, batch, &result->nll);
     if (status >= 0 && model->config.valid.metric == CONFIG_METRIC_BLEU)
         status = measure_bleu(validation, model, &result->bleu);
     return status;

@@ -29,9 +29,9 @@ enum status validation_open(struct validation *validation, const struct config *
                             const struct subword *subword, int threads) STATUS_CHECKED;
 void validation_free(struct validation *validation);
 
-/* Measures the model. arena: for activations, empty at the call and after it. */
+/* Measures the model. arena: for activations; host: of the host; both are left as they were. */
 enum status validation_run(const struct validation *validation, struct model *model,
-                           struct arena *arena, struct batch *batch,
+                           struct arena *arena, struct arena *host, struct batch *batch,
                            struct validation_result *result) STATUS_CHECKED;
 
 #endif

@@ -3,6 +3,12 @@
 
 #include "backend/ref/real.h"
 
+static enum status ref_arena_init(struct backend *backend, struct arena *arena, size_t capacity)
+{
+    (void)backend;
+    return arena_init(arena, capacity);
+}
+
 static void ref_upload(struct backend *backend, const struct tensor *target, const void *host,
                        size_t size_bytes)
 {
@@ -93,6 +99,7 @@ static void ref_add(struct backend *backend, const struct tensor *target,
 
 void REF(set_memory)(struct backend_ops *ops)
 {
+    ops->arena_init = ref_arena_init;
     ops->upload = ref_upload;
     ops->download = ref_download;
     ops->copy = ref_copy;

@@ -86,7 +86,7 @@ struct tensor golden_ints(const struct golden *golden, struct fixture *fixture, 
                           const char *name)
 {
     const struct golden_tensor *from = golden_find(golden, prefix, name);
-    int32_t *values = arena_take(&fixture->arena, (size_t)from->count * sizeof *values);
+    int32_t *values = arena_take(&fixture->host, (size_t)from->count * sizeof *values);
     for (int64_t i = 0; i < from->count; i++)
         values[i] = (int32_t)from->values[i];
     return reshape(from, fixture_ints(fixture, values, from->count));

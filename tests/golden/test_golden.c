@@ -256,8 +256,8 @@ static struct sequence read_sequence(struct golden_test *test, const char *prefi
     const int64_t n_b = sequence.ids.dim[1], n_all = tensor_count(&sequence.ids);
     const int32_t *lengths = fixture_read_ints(&test->fixture, &sequence.lengths);
     const int32_t *names = fixture_read_ints(&test->fixture, &sequence.names);
-    int32_t *rows = arena_take(&test->fixture.arena, (size_t)n_all * sizeof *rows);
-    int32_t *row_names = arena_take(&test->fixture.arena, (size_t)n_all * sizeof *row_names);
+    int32_t *rows = arena_take(&test->fixture.host, (size_t)n_all * sizeof *rows);
+    int32_t *row_names = arena_take(&test->fixture.host, (size_t)n_all * sizeof *row_names);
     int64_t count = 0;
     for (int64_t i = 0; i < n_all; i++)
         if (i / n_b < lengths[i % n_b]) {

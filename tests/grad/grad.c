@@ -38,10 +38,10 @@ double grad_project(struct grad_test *test, uint32_t stream, const struct tensor
                     const int32_t *lengths, const struct tensor *d_y)
 {
     struct fixture *fixture = &test->fixture;
-    const size_t mark = arena_mark(&fixture->arena);
+    const struct pass_mark mark = pass_mark(&fixture->pass);
     const int64_t count = tensor_count(y);
     double *values = fixture_values(fixture, y);
-    double *factors = arena_take(&fixture->arena, (size_t)count * sizeof *factors);
+    double *factors = arena_take(&fixture->host, (size_t)count * sizeof *factors);
     double sum = 0;
     for (int64_t i = 0; i < count; i++) {
         const struct random_key key = {.seed = 7, .stream = stream};
@@ -54,7 +54,7 @@ double grad_project(struct grad_test *test, uint32_t stream, const struct tensor
     }
     if (d_y)
         fixture_write(fixture, d_y, factors);
-    arena_release(&fixture->arena, mark);
+    pass_release(&fixture->pass, mark);
     return sum;
 }
 
@@ -70,7 +70,7 @@ static void hash_ints(struct grad_test *test, const struct tensor *tensor)
 double grad_balance(struct grad_test *test, const struct moe_record *record)
 {
     struct fixture *fixture = &test->fixture;
-    const size_t mark = arena_mark(&fixture->arena);
+    const struct pass_mark mark = pass_mark(&fixture->pass);
     double loss =
         fixture_get(fixture, &record->losses, 0) + fixture_get(fixture, &record->losses, 1);
     for (int l = 0; l < MOE_MAX_LEVELS; l++) {
@@ -80,17 +80,17 @@ double grad_balance(struct grad_test *test, const struct moe_record *record)
         if (gate->threshold_loss.rank)
             loss += fixture_get(fixture, &gate->threshold_loss, 0);
     }
-    arena_release(&fixture->arena, mark);
+    pass_release(&fixture->pass, mark);
     return loss;
 }
 
 static double loss_at(struct grad_test *test, bool wants_gradient)
 {
-    const size_t mark = arena_mark(&test->fixture.arena);
+    const struct pass_mark mark = pass_mark(&test->fixture.pass);
     param_list_pack(&test->fixture.params);
     test->choices = 0xCBF29CE484222325;
     const double loss = test->loss(test, wants_gradient);
-    arena_release(&test->fixture.arena, mark);
+    pass_release(&test->fixture.pass, mark);
     assert_true(isfinite(loss));
     if (test->first_choices && test->first_choices != test->choices)
         fail_msg("the choice of experts changed under a small difference: take other numbers");

@@ -451,7 +451,7 @@ static void test_output_in_blocks(void **state)
     const struct tensor nll = tensor_like(&fixture->arena, &loss);
     output_loss(&test.output, &fixture->pass, &loss, &nll, x, &test.targets, 0.1, 1, d_x);
     for (int64_t n = 0; n < N; n++) {
-        const size_t mark = arena_mark(&fixture->arena);
+        const struct pass_mark mark = pass_mark(&fixture->pass);
         const struct tensor row = tensor_slice(x, n, 1);
         const struct tensor d_row = tensor_like(&fixture->arena, &row);
         const struct tensor target = tensor_slice(&test.targets, n, 1);
@@ -464,7 +464,7 @@ static void test_output_in_blocks(void **state)
         for (int64_t i = 0; i < row.dim[1]; i++)
             assert_true(fixture_get(fixture, d_x, n * row.dim[1] + i) ==
                         fixture_get(fixture, &d_row, i));
-        arena_release(&fixture->arena, mark);
+        pass_release(&fixture->pass, mark);
     }
     grad_close(&test.grad);
     open_output(&test, N, true);

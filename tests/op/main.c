@@ -19,7 +19,8 @@ enum { N_FAMILIES = sizeof families / sizeof *families };
 /* Entries that every trial uses, so that no check of their own is needed. */
 static const size_t always_used[] = {
     offsetof(struct backend_ops, close), offsetof(struct backend_ops, sync),
-    offsetof(struct backend_ops, weight_pack), offsetof(struct backend_ops, weight_free)};
+    offsetof(struct backend_ops, arena_init), offsetof(struct backend_ops, weight_pack),
+    offsetof(struct backend_ops, weight_free)};
 
 static bool is_covered(size_t offset)
 {

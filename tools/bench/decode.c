@@ -17,7 +17,7 @@ enum { N_SENTENCES = 64 };
 /* One thread's own: it decodes the same batch again and again. */
 struct worker {
     struct backend backend;
-    struct arena arena, results;
+    struct arena arena, host; /* host: for translations, too */
     struct model_batch uploaded;
     struct encoder_record record;
     struct nbest *best; /* owned [sentences] */
@@ -33,11 +33,11 @@ struct decoding {
 
 static enum status open_worker(struct worker *worker, const struct session *session)
 {
-    enum status status = backend_open(&worker->backend, session->backend.ops->name, 1);
+    enum status status = backend_open(&worker->backend, session->backend.name, 1);
     if (status >= 0)
-        status = arena_init(&worker->arena, 0);
+        status = backend_arena_init(&worker->backend, &worker->arena, 0);
     if (status >= 0)
-        status = arena_init(&worker->results, 0);
+        status = arena_init(&worker->host, 0);
     worker->best = calloc((size_t)session->sentences, sizeof *worker->best);
     if (status >= 0 && !worker->best)
         status = status_set(STATUS_MEMORY, "no memory for translations");
@@ -48,7 +48,7 @@ static void free_worker(struct worker *worker)
 {
     free(worker->best);
     model_batch_free(&worker->uploaded);
-    arena_free(&worker->results);
+    arena_free(&worker->host);
     arena_free(&worker->arena);
     backend_close(&worker->backend);
 }
@@ -60,16 +60,17 @@ static enum status translate(void *context, int thread, int64_t index)
     struct worker *worker = &decoding->workers[index];
     struct model *model = &decoding->subject->model;
     const struct batch *batch = &decoding->subject->batch;
-    const struct pass pass = {.backend = &worker->backend, .arena = &worker->arena};
+    const struct pass pass = {
+        .backend = &worker->backend, .arena = &worker->arena, .host = &worker->host};
     arena_release(&worker->arena, 0);
-    arena_release(&worker->results, 0);
+    arena_release(&worker->host, 0);
     enum status status = model_batch_upload(&worker->uploaded, &pass, batch);
     if (status < 0)
         return status;
     const struct tensor memory =
         model_encode(model, &pass, &worker->record, &worker->uploaded.source);
     return beam_search(&model->decoder, &pass, &memory, batch->source_lengths, &decoding->beam,
-                       &worker->results, worker->best);
+                       &worker->host, worker->best);
 }
 
 /* A batch on each worker. */

@@ -18,13 +18,13 @@ struct trial {
     struct attention_source source;
     struct attention_record attention;
     struct moe_record moe;
-    size_t mark; /* of the arena, for a forward pass and its backward pass */
+    struct pass_mark mark; /* of the arenas, for a forward pass and its backward pass */
 };
 
 static void run_lstm(void *context)
 {
     struct trial *trial = context;
-    arena_release(trial->pass.arena, trial->mark);
+    pass_release(&trial->pass, trial->mark);
     lstm_layer_forward(&trial->subject->model.encoder.layers[0].forward, &trial->pass, &trial->lstm,
                        &trial->x, &trial->subject->uploaded.source.lengths);
 }
@@ -40,7 +40,7 @@ static void run_attention(void *context)
 {
     struct trial *trial = context;
     const struct attention *attention = &trial->subject->model.decoder.attention;
-    arena_release(trial->pass.arena, trial->mark);
+    pass_release(&trial->pass, trial->mark);
     attention_start(attention, &trial->pass, &trial->source, &trial->x,
                     &trial->subject->uploaded.source.lengths);
     attention_forward(attention, &trial->pass, &trial->attention, &trial->source, &trial->x,
@@ -65,7 +65,7 @@ static const struct moe *mixture_of(const struct trial *trial)
 static void run_moe(void *context)
 {
     struct trial *trial = context;
-    arena_release(trial->pass.arena, trial->mark);
+    pass_release(&trial->pass, trial->mark);
     moe_forward(mixture_of(trial), &trial->pass, &trial->moe, &trial->y, &trial->x,
                 &trial->subject->uploaded.source, 1);
 }
@@ -106,7 +106,7 @@ static void measure(struct trial *trial, const char *name, double flops,
         session_row(
             session, title, ROW_FLOPS, is_apart ? 2 * flops : 3 * flops,
             (struct work){.prepare = is_apart ? forward : NULL, .run = backward, .context = trial});
-    arena_release(trial->pass.arena, trial->mark);
+    pass_release(&trial->pass, trial->mark);
 }
 
 /* Multiply-adds of a token in one mixture: gates and experts. */
@@ -162,7 +162,7 @@ static enum status run(struct session *session, struct subject *subject)
     trial.y = tensor_like(&session->arena, &trial.x);
     trial.loss = tensor_1d(&session->arena, session->backend.real, rows);
     trial.nll = tensor_like(&session->arena, &trial.loss);
-    trial.mark = arena_mark(&session->arena);
+    trial.mark = pass_mark(&trial.pass);
     measure_all(&trial);
     return backend_sync(&session->backend);
 }

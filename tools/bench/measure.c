@@ -54,10 +54,12 @@ static enum status open_session(struct session *session, const struct option_lis
     if (status >= 0)
         status = peak_measure(&session->peak, options->threads, is_bf16, options->seconds / 2);
     if (status >= 0)
-        status = arena_init(&session->arena, 0);
+        status = arena_init(&session->host, 0);
     if (status >= 0)
         status =
             backend_open(&session->backend, is_bf16 ? "cpu_bf16" : "cpu", (int)options->threads);
+    if (status >= 0)
+        status = backend_arena_init(&session->backend, &session->arena, 0);
     return status;
 }
 
@@ -125,8 +127,7 @@ double session_time(struct session *session, struct work work, int64_t *calls)
 
 double session_peak_flops(const struct session *session)
 {
-    return strcmp(session->backend.ops->name, "cpu_bf16") == 0 ? session->peak.bf16
-                                                               : session->peak.f32;
+    return strcmp(session->backend.name, "cpu_bf16") == 0 ? session->peak.bf16 : session->peak.f32;
 }
 
 static double peak_bytes(const struct session *session)
@@ -160,8 +161,8 @@ struct tensor session_random(struct session *session, int64_t d0, int64_t d1)
     const struct tensor tensor = tensor_2d(&session->arena, backend->real, d0, d1);
     const struct tensor flat = tensor_as_2d(&tensor, d0 * d1, 1);
     enum { BLOCK = 1 << 16 };
-    const size_t mark = arena_mark(&session->arena);
-    float *block = arena_take(&session->arena, BLOCK * sizeof *block);
+    const size_t mark = arena_mark(&session->host);
+    float *block = arena_take(&session->host, BLOCK * sizeof *block);
     for (uint32_t i = 0; i < BLOCK; i++)
         block[i] = (float)(random_unit(random_philox((struct random_key){0}, 0, i).word[0]) - 0.5);
     for (int64_t first = 0; first < d0 * d1; first += BLOCK) {
@@ -169,22 +170,22 @@ struct tensor session_random(struct session *session, int64_t d0, int64_t d1)
         const struct tensor part = tensor_slice(&flat, first, count);
         backend->ops->upload(backend, &part, block, (size_t)count * sizeof *block);
     }
-    arena_release(&session->arena, mark);
+    arena_release(&session->host, mark);
     return tensor;
 }
 
 struct tensor session_ids(struct session *session, int64_t count, int64_t bound)
 {
     const struct tensor tensor = tensor_1d(&session->arena, DTYPE_I32, count);
-    const size_t mark = arena_mark(&session->arena), size = (size_t)count * sizeof(int32_t);
-    int32_t *ids = arena_take(&session->arena, size);
+    const size_t mark = arena_mark(&session->host), size = (size_t)count * sizeof(int32_t);
+    int32_t *ids = arena_take(&session->host, size);
     for (int64_t i = 0; i < count; i++) {
         const struct random_words words =
             random_philox((struct random_key){.seed = 1}, 0, (uint32_t)i);
         ids[i] = (int32_t)random_below(words.word[0], words.word[1], (uint64_t)bound);
     }
     session->backend.ops->upload(&session->backend, &tensor, ids, size);
-    arena_release(&session->arena, mark);
+    arena_release(&session->host, mark);
     return tensor;
 }
 
@@ -207,7 +208,7 @@ static void print_table(const struct session *session)
 {
     const struct peak *peak = &session->peak;
     printf("%s with %d threads, shape %s: %" PRId64 " sentences of %" PRId64 " tokens\n",
-           session->backend.ops->name, session->backend.n_threads, session->options->shape,
+           session->backend.name, session->backend.n_threads, session->options->shape,
            session->sentences, session->length);
     printf("peak: products %.1f GF/s in f32", peak->f32 * 1e-9);
     if (peak->bf16 > 0)
@@ -249,7 +250,7 @@ static enum status print_json(const struct session *session)
         json_array_append_new(rows, json_of_row(&session->rows[i]));
     json_t *root = json_pack(
         "{s:s, s:s, s:s, s:i, s:I, s:I, s:{s:f, s:o, s:f, s:f}, s:o}", "verb", session->verb,
-        "shape", session->options->shape, "device", session->backend.ops->name, "threads",
+        "shape", session->options->shape, "device", session->backend.name, "threads",
         session->backend.n_threads, "sentences", (json_int_t)session->sentences, "length",
         (json_int_t)session->length, "peak", "f32_gflops", peak->f32 * 1e-9, "bf16_gflops",
         peak->bf16 > 0 ? json_real(peak->bf16 * 1e-9) : json_null(), "read_gbs", peak->read * 1e-9,
@@ -284,6 +285,7 @@ int session_finish(struct session *session, enum status status)
     if (status >= 0)
         status = report(session);
     arena_free(&session->arena);
+    arena_free(&session->host);
     backend_close(&session->backend);
     free(session->config);
     free(session->times);

@@ -42,7 +42,8 @@ struct session {
     struct config *config; /* owned: of the shape and the settings behind the options */
     int64_t sentences, length;
     struct backend backend;
-    struct arena arena;
+    struct arena arena; /* of the backend */
+    struct arena host;
     struct peak peak;
     struct row rows[SESSION_MAX_ROWS];
     int64_t n_rows;

@@ -168,7 +168,7 @@ static void measure_layers(struct session *session)
     const struct config_model *model = &session->config->model;
     const int64_t sentences = session->sentences, length = session->length;
     const int64_t rows = sentences * length, hidden = model->encoder.hidden;
-    const size_t mark = arena_mark(&session->arena);
+    const size_t mark = arena_mark(&session->arena), host_mark = arena_mark(&session->host);
     struct element e = begin(session);
     e.x = session_random(session, rows, model->dim);
     e.y = session_random(session, rows, model->dim);
@@ -182,13 +182,14 @@ static void measure_layers(struct session *session)
     const struct tensor scores = session_random(session, rows, length);
     e.x = tensor_as_3d(&scores, length, sentences, length);
     e.i = tensor_1d(&session->arena, DTYPE_I32, sentences);
-    int32_t *lengths = arena_take(&session->arena, (size_t)sentences * sizeof *lengths);
+    int32_t *lengths = arena_take(&session->host, (size_t)sentences * sizeof *lengths);
     for (int64_t b = 0; b < sentences; b++)
         lengths[b] = (int32_t)length;
     session->backend.ops->upload(&session->backend, &e.i, lengths,
                                  (size_t)sentences * sizeof *lengths);
     measure(session, "attention_softmax", 2 * (double)(rows * length), run_attention_softmax, &e);
     arena_release(&session->arena, mark);
+    arena_release(&session->host, host_mark);
 }
 
 static struct gating make_gating(struct session *session, int64_t rows, int64_t experts, int64_t k)

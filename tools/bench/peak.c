@@ -15,10 +15,11 @@ static const int64_t shapes[][3] = {{1024, 1024, 1024}, {512, 512, 2048}, {256, 
 enum { N_SHAPES = sizeof shapes / sizeof *shapes, N_STREAMS_A_THREAD = 4, LEAST_CALLS = 5 };
 static const size_t stream_bytes = (size_t)16 << 20; /* of each piece of the buffers */
 
-static struct tensor ramp(struct backend *backend, struct arena *arena, int64_t d0, int64_t d1)
+static struct tensor ramp(struct backend *backend, struct arena *arena, struct arena *host,
+                          int64_t d0, int64_t d1)
 {
     const struct tensor tensor = tensor_2d(arena, backend->real, d0, d1);
-    float *numbers = arena_take(arena, (size_t)(d0 * d1) * sizeof *numbers);
+    float *numbers = arena_take(host, (size_t)(d0 * d1) * sizeof *numbers);
     for (int64_t i = 0; i < d0 * d1; i++)
         numbers[i] = (float)(i % 61 - 30) / 61;
     backend->ops->upload(backend, &tensor, numbers, (size_t)(d0 * d1) * sizeof *numbers);
@@ -26,13 +27,13 @@ static struct tensor ramp(struct backend *backend, struct arena *arena, int64_t 
 }
 
 /* The best rate of y [N, out] = x [N, in] W. */
-static double product_rate(struct backend *backend, struct arena *arena, const int64_t shape[3],
-                           double seconds)
+static double product_rate(struct backend *backend, struct arena *arena, struct arena *host,
+                           const int64_t shape[3], double seconds)
 {
-    const size_t mark = arena_mark(arena);
-    const struct tensor x = ramp(backend, arena, shape[0], shape[1]);
+    const size_t mark = arena_mark(arena), host_mark = arena_mark(host);
+    const struct tensor x = ramp(backend, arena, host, shape[0], shape[1]);
     const struct tensor y = tensor_2d(arena, backend->real, shape[0], shape[2]);
-    struct weight weight = {.value = ramp(backend, arena, shape[1], shape[2])};
+    struct weight weight = {.value = ramp(backend, arena, host, shape[1], shape[2])};
     const double flops = 2 * (double)shape[0] * (double)shape[1] * (double)shape[2];
     double best = 0;
     backend->ops->weight_pack(backend, &weight, PACK_PLAIN);
@@ -47,21 +48,25 @@ static double product_rate(struct backend *backend, struct arena *arena, const i
     }
     backend->ops->weight_free(backend, &weight);
     arena_release(arena, mark);
+    arena_release(host, host_mark);
     return best;
 }
 
-static enum status product_peak(const char *name, int n_threads, double seconds,
-                                struct arena *arena, double *peak)
+static enum status product_peak(const char *name, int n_threads, double seconds, struct arena *host,
+                                double *peak)
 {
     struct backend backend;
+    struct arena arena = {0};
     enum status status = backend_open(&backend, name, n_threads);
-    if (status < 0)
-        return status;
-    for (int i = 0; i < N_SHAPES; i++) {
-        const double rate = product_rate(&backend, arena, shapes[i], seconds / N_SHAPES);
+    if (status >= 0)
+        status = backend_arena_init(&backend, &arena, 0);
+    for (int i = 0; i < N_SHAPES && status >= 0; i++) {
+        const double rate = product_rate(&backend, &arena, host, shapes[i], seconds / N_SHAPES);
         *peak = rate > *peak ? rate : *peak;
     }
-    status = backend_sync(&backend);
+    if (status >= 0)
+        status = backend_sync(&backend);
+    arena_free(&arena);
     backend_close(&backend);
     return status;
 }

@@ -209,13 +209,13 @@ static void prepare_batch(struct session *session, struct run *run)
 static struct tensor even_offsets(struct session *session, int64_t rows, int64_t groups)
 {
     const struct tensor offsets = tensor_1d(&session->arena, DTYPE_I32, groups + 1);
-    const size_t mark = arena_mark(&session->arena);
+    const size_t mark = arena_mark(&session->host);
     const size_t size = (size_t)(groups + 1) * sizeof(int32_t);
-    int32_t *starts = arena_take(&session->arena, size);
+    int32_t *starts = arena_take(&session->host, size);
     for (int64_t e = 0; e <= groups; e++)
         starts[e] = (int32_t)(e * rows / groups);
     session->backend.ops->upload(&session->backend, &offsets, starts, size);
-    arena_release(&session->arena, mark);
+    arena_release(&session->host, mark);
     return offsets;
 }
 

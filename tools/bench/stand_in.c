@@ -37,9 +37,11 @@ static enum status make_model(struct stand_in *stand_in, const struct config *co
     stand_in->config->model.dtype = CONFIG_DTYPE_F32;
     if (config->model.moe.expert.hidden > MOST_HIDDEN)
         stand_in->config->model.moe.expert.hidden = MOST_HIDDEN;
-    enum status status = arena_init(&stand_in->arena, 0);
+    enum status status = backend_open(&stand_in->backend, "cpu", 1);
     if (status >= 0)
-        status = backend_open(&stand_in->backend, "cpu", 1);
+        status = backend_arena_init(&stand_in->backend, &stand_in->arena, 0);
+    if (status >= 0)
+        status = arena_init(&stand_in->host, 0);
     return status < 0 ? status
                       : model_init(&stand_in->model, &stand_in->backend, stand_in->config,
                                    vocabulary, false);
@@ -54,8 +56,8 @@ static bool is_threshold(const char *name)
 static void fill_model(struct stand_in *stand_in, uint64_t seed, stand_in_fill *fill)
 {
     struct backend *backend = &stand_in->backend;
-    const size_t mark = arena_mark(&stand_in->arena);
-    float *numbers = arena_take(&stand_in->arena, FILL_COUNT * sizeof *numbers);
+    const size_t mark = arena_mark(&stand_in->host);
+    float *numbers = arena_take(&stand_in->host, FILL_COUNT * sizeof *numbers);
     for (int64_t i = 0; i < stand_in->model.params.count; i++) {
         const struct param *param = stand_in->model.params.items[i];
         const struct tensor *value = &param->weight.value;
@@ -70,7 +72,7 @@ static void fill_model(struct stand_in *stand_in, uint64_t seed, stand_in_fill *
         }
     }
     param_list_pack(&stand_in->model.params);
-    arena_release(&stand_in->arena, mark);
+    arena_release(&stand_in->host, mark);
 }
 
 /* Sentences of random pieces; context is a stand-in. */
@@ -102,8 +104,8 @@ static enum status set_thresholds(struct stand_in *stand_in)
         .fill = fill_batch, .context = stand_in, .n_batches = INT32_MAX};
     enum status status = calibration_init(&calibration, &stand_in->model);
     if (status >= 0)
-        status = calibration_run(&calibration, &stand_in->model, &stand_in->arena, &stand_in->batch,
-                                 &text);
+        status = calibration_run(&calibration, &stand_in->model, &stand_in->arena, &stand_in->host,
+                                 &stand_in->batch, &text);
     calibration_free(&calibration);
     return status;
 }
@@ -125,6 +127,7 @@ void stand_in_free(struct stand_in *stand_in)
     batch_free(&stand_in->batch);
     model_free(&stand_in->model);
     arena_free(&stand_in->arena);
+    arena_free(&stand_in->host);
     backend_close(&stand_in->backend);
     free(stand_in->config);
     *stand_in = (struct stand_in){0};

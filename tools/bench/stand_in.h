@@ -12,7 +12,7 @@
 
 struct stand_in {
     struct backend backend;
-    struct arena arena;
+    struct arena arena, host;
     struct model model;
     struct batch batch;
     struct config *config; /* owned */

@@ -15,7 +15,7 @@ static void wake_gates(struct subject *subject)
 {
     struct moe *layers[MAX_MIXTURES];
     struct backend *backend = &subject->session->backend;
-    struct arena *arena = &subject->session->arena;
+    struct arena *arena = &subject->session->host;
     const int64_t n = model_moe_layers(&subject->model, layers, MAX_MIXTURES);
     for (int64_t l = 0; l < n; l++)
         for (int64_t level = 0; level < layers[l]->config.n_levels; level++) {
@@ -77,7 +77,7 @@ static void draw_ids(const struct subject *subject, int64_t number, uint32_t sid
 enum status subject_draw(struct subject *subject, int64_t n_sentences, int64_t number)
 {
     const int64_t length = subject->session->length;
-    struct arena *arena = &subject->session->arena;
+    struct arena *arena = &subject->session->host;
     const size_t mark = arena_mark(arena);
     int32_t *ids = arena_take(arena, (size_t)(2 * n_sentences * length) * sizeof *ids);
     enum status status = STATUS_OK;
@@ -98,6 +98,7 @@ struct pass subject_pass(struct subject *subject, bool is_training)
 {
     return (struct pass){.backend = &subject->session->backend,
                          .arena = &subject->session->arena,
+                         .host = &subject->session->host,
                          .is_training = is_training,
                          .dropout = subject->session->config->model.dropout,
                          .seed = 1,
@@ -109,7 +110,7 @@ static enum status update(struct subject *subject)
     struct session *session = subject->session;
     const struct config_train *train = &session->config->train;
     const struct pass pass = subject_pass(subject, true);
-    const size_t mark = arena_mark(pass.arena);
+    const struct pass_mark mark = pass_mark(&pass);
     double norm;
     phase_enter(pass.backend, PHASE_BATCH);
     enum status status = subject_draw(subject, session->sentences, subject->step);
@@ -123,7 +124,7 @@ static enum status update(struct subject *subject)
     phase_enter(pass.backend, PHASE_OPTIMIZER);
     status = optimizer_step(&subject->model.params, pass.arena, train, subject->step + 1, &norm);
     phase_leave(pass.backend);
-    arena_release(pass.arena, mark);
+    pass_release(&pass, mark);
     subject->step++;
     return status;
 }

@@ -29,7 +29,7 @@ void jump_step(float *x, int64_t n_rows, int64_t dim, double size, struct random
 static void *to_host(const struct pass *pass, const struct tensor *tensor)
 {
     const size_t size = (size_t)tensor_count(tensor) * dtype_size(tensor->dtype);
-    void *bytes = arena_take(pass->arena, size);
+    void *bytes = arena_take(pass->host, size);
     pass->backend->ops->download(pass->backend, bytes, tensor, size);
     return bytes;
 }
@@ -43,7 +43,7 @@ static uint64_t *name_sets(const struct moe *moe, const struct pass *pass,
     moe_choices(moe, pass, record, &tokens, &weights);
     const int32_t *token = to_host(pass, &tokens);
     const int32_t *offsets = to_host(pass, moe_offsets(moe, record));
-    uint64_t *names = arena_take_zeroed(pass->arena, (size_t)record->x.dim[0] * sizeof(uint64_t));
+    uint64_t *names = arena_take_zeroed(pass->host, (size_t)record->x.dim[0] * sizeof(uint64_t));
     for (int64_t e = 0; e < moe->n_experts; e++) {
         const struct random_words words = random_philox((struct random_key){0}, (uint32_t)e, 0);
         for (int32_t c = offsets[e]; c < offsets[e + 1]; c++)
@@ -86,7 +86,7 @@ enum status jump_measure(const struct moe *moe, const struct pass *pass,
 {
     const struct backend_ops *ops = pass->backend->ops;
     const int64_t n_rows = record->x.dim[0], dim = record->x.dim[1];
-    const size_t mark = arena_mark(pass->arena);
+    const struct pass_mark mark = pass_mark(pass);
     CHECK(pass->backend->real == DTYPE_F32 && !pass->is_training, "not an inference in f32");
     float *moved = to_host(pass, &record->x);
     jump_step(moved, n_rows, dim, size, key, (uint32_t)tally->tokens);
@@ -106,6 +106,6 @@ enum status jump_measure(const struct moe *moe, const struct pass *pass,
         add_jump(is_changed ? &tally->other : &tally->the_same, y + n * dim, y_after + n * dim,
                  dim);
     }
-    arena_release(pass->arena, mark);
+    pass_release(pass, mark);
     return status;
 }

@@ -21,7 +21,9 @@ enum status reading_open(struct reading *reading, const struct reading_options *
         return status_set(STATUS_USAGE, "a model is missing: -m MODEL");
     enum status status = backend_open(&reading->backend, options->device, (int)options->threads);
     if (status >= 0)
-        status = arena_init(&reading->arena, 0);
+        status = backend_arena_init(&reading->backend, &reading->arena, 0);
+    if (status >= 0)
+        status = arena_init(&reading->host, 0);
     if (status >= 0)
         status = model_load(&reading->model, &reading->backend, options->model);
     if (status < 0)
@@ -43,18 +45,21 @@ void reading_free(struct reading *reading)
     model_batch_free(&reading->uploaded);
     model_free(&reading->model);
     arena_free(&reading->arena);
+    arena_free(&reading->host);
     backend_close(&reading->backend);
 }
 
 struct pass reading_pass(struct reading *reading)
 {
-    return (struct pass){.backend = &reading->backend, .arena = &reading->arena};
+    return (struct pass){
+        .backend = &reading->backend, .arena = &reading->arena, .host = &reading->host};
 }
 
 enum status reading_next(struct reading *reading, size_t *n)
 {
     const struct pass pass = reading_pass(reading);
     arena_release(&reading->arena, 0);
+    arena_release(&reading->host, 0);
     enum status status = feed_next(&reading->feed, &reading->batch, n);
     if (status < 0 || *n == 0)
         return status;

@@ -11,7 +11,7 @@ enum { READING_MAX_LAYERS = 2 * CONFIG_MAX_LAYERS };
 struct reading {
     struct backend backend;
     struct model model;
-    struct arena arena; /* of one batch */
+    struct arena arena, host; /* of one batch */
     struct feed feed;
     struct batch batch;
     struct model_batch uploaded;

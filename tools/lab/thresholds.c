@@ -102,7 +102,7 @@ struct choices {
 static void *on_host(const struct pass *pass, const struct tensor *tensor)
 {
     const size_t size = (size_t)tensor_count(tensor) * dtype_size(tensor->dtype);
-    void *host = arena_take(pass->arena, size);
+    void *host = arena_take(pass->host, size);
     pass->backend->ops->download(pass->backend, host, tensor, size);
     return host;
 }
@@ -111,7 +111,7 @@ static struct scores scores_of(const struct moe *moe, const struct pass *pass,
                                const struct moe_record *record, int64_t l)
 {
     const struct gate_record *gate = &record->level[l].gate;
-    int32_t *all = arena_take(pass->arena, 2 * sizeof *all);
+    int32_t *all = arena_take(pass->host, 2 * sizeof *all);
     all[0] = 0;
     all[1] = (int32_t)gate->p.dim[0];
     return (struct scores){.n_experts = moe->config.gate[l].n_experts,
@@ -124,7 +124,7 @@ static struct scores scores_of(const struct moe *moe, const struct pass *pass,
 static struct choices choose(const struct moe *moe, const struct pass *pass, const struct tensor *x)
 {
     const struct sequence all = {0};
-    struct moe_record *record = arena_take_zeroed(pass->arena, sizeof *record);
+    struct moe_record *record = arena_take_zeroed(pass->host, sizeof *record);
     struct tensor tokens, weights;
     const struct tensor y = tensor_like(pass->arena, x);
     moe_forward(moe, pass, record, &y, x, &all, 0);
@@ -190,7 +190,7 @@ static enum status compare(struct thresholds *thresholds, int64_t l)
     struct buffer *inputs = &thresholds->inputs[l];
     struct agreement *agreement = &thresholds->agreements[l];
     struct pass pass = reading_pass(reading);
-    const size_t mark = arena_mark(pass.arena);
+    const struct pass_mark mark = pass_mark(&pass);
     const int64_t dim = reading->model.config.model.dim;
     const int64_t n_tokens = (int64_t)(inputs->size / ((size_t)dim * sizeof(float)));
     const struct tensor x = pass_3d(&pass, n_tokens, 1, dim);
@@ -199,8 +199,8 @@ static enum status compare(struct thresholds *thresholds, int64_t l)
     pass.is_training = true;
     const struct choices wanted = choose(moe, &pass, &x);
     const enum status status = backend_sync(pass.backend);
-    bool *is_different = arena_take_zeroed(pass.arena, (size_t)n_tokens * sizeof(bool));
-    bool *is_tied = arena_take(pass.arena, (size_t)n_tokens * sizeof(bool));
+    bool *is_different = arena_take_zeroed(pass.host, (size_t)n_tokens * sizeof(bool));
+    bool *is_tied = arena_take(pass.host, (size_t)n_tokens * sizeof(bool));
     for (int64_t e = 0; e < moe->n_experts && status >= 0; e++) {
         memset(is_tied, 0, (size_t)n_tokens * sizeof(bool));
         mark_all_ties(moe, &wanted, e, is_tied);
@@ -210,7 +210,7 @@ static enum status compare(struct thresholds *thresholds, int64_t l)
         agreement->the_same += !is_different[n];
     agreement->tokens += n_tokens;
     buffer_clear(inputs);
-    arena_release(pass.arena, mark);
+    pass_release(&pass, mark);
     return status;
 }
 

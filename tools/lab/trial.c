@@ -38,7 +38,7 @@ struct inputs {
 struct lab {
     const struct trial *trial;
     struct backend backend;
-    struct arena params_arena, arena;
+    struct arena params_arena, arena, host;
     struct param_list params;
     struct gate gate; /* mixtures only */
     struct experts experts;
@@ -67,12 +67,12 @@ static void fix_down(struct lab *lab)
 {
     const struct tensor *down = &lab->experts.down->weight.value;
     const int64_t n_filters = down->dim[1], count = tensor_count(down);
-    const size_t mark = arena_mark(&lab->arena);
-    float *values = arena_take_zeroed(&lab->arena, (size_t)count * sizeof *values);
+    const size_t mark = arena_mark(&lab->host);
+    float *values = arena_take_zeroed(&lab->host, (size_t)count * sizeof *values);
     for (int64_t row = 0; row < count / N_LABELS; row++)
         values[row * N_LABELS + (row % n_filters >= n_filters / 2)] = 1;
     lab->backend.ops->upload(&lab->backend, down, values, (size_t)count * sizeof *values);
-    arena_release(&lab->arena, mark);
+    arena_release(&lab->host, mark);
 }
 
 static enum status build_model(struct lab *lab)
@@ -85,8 +85,10 @@ static enum status build_model(struct lab *lab)
         .hidden = is_mixture ? EXPERT_FILTERS : SINGLE_FILTERS,
         .n_patches = PATCHES_COUNT,
     };
-    lab->params = (struct param_list){
-        .backend = &lab->backend, .arena = &lab->params_arena, .is_training = true};
+    lab->params = (struct param_list){.backend = &lab->backend,
+                                      .arena = &lab->params_arena,
+                                      .host = &lab->host,
+                                      .is_training = true};
     if (is_mixture)
         gate_init(&lab->gate, &lab->params, "gate", PATCHES_DIM, &gate, 1, STREAM_GATE);
     experts_init(&lab->experts, &lab->params, "expert", is_mixture ? N_EXPERTS : 1, PATCHES_POINT,
@@ -109,8 +111,8 @@ static void load_inputs(struct lab *lab, int part, const struct patches_vectors 
     const size_t n = (size_t)trial->n_points;
     struct patches *patches = &lab->patches[part];
     struct inputs *inputs = &lab->inputs[part];
-    *patches = patches_draw(&lab->arena, &patches_settings[trial->setting], vectors,
-                            trial->n_points, trial->seed, (uint32_t)part);
+    *patches = patches_draw(&lab->host, &patches_settings[trial->setting], vectors, trial->n_points,
+                            trial->seed, (uint32_t)part);
     inputs->x = tensor_2d(&lab->arena, DTYPE_F32, trial->n_points, PATCHES_POINT);
     inputs->sum = tensor_2d(&lab->arena, DTYPE_F32, trial->n_points, PATCHES_DIM);
     lab->backend.ops->upload(&lab->backend, &inputs->x, patches->x,
@@ -241,7 +243,7 @@ static double run_part(struct lab *lab, int part, struct record *record, float *
     const size_t size = (size_t)(count * N_LABELS) * sizeof **logits;
     lab->pass.is_training = part == 0;
     forward(lab, record, &lab->inputs[part]);
-    *logits = arena_take(&lab->arena, size);
+    *logits = arena_take(&lab->host, size);
     lab->backend.ops->download(&lab->backend, *logits, &record->logits, size);
     return judge(*logits, lab->patches[part].label, count, lab->trial->is_mixture, accuracy);
 }
@@ -323,7 +325,7 @@ static double entropy_of(struct lab *lab, const struct record *record)
 {
     const int64_t count = lab->trial->n_points;
     const size_t size = (size_t)count * sizeof(int32_t);
-    int32_t *experts = arena_take(&lab->arena, size);
+    int32_t *experts = arena_take(&lab->host, size);
     lab->backend.ops->download(&lab->backend, experts, &record->gate.gating.experts, size);
     return patches_entropy(experts, lab->patches[0].cluster, count, N_EXPERTS);
 }
@@ -365,12 +367,12 @@ static enum status train_step(struct lab *lab, int64_t step, struct trial_result
 
 static enum status train_and_test(struct lab *lab, struct trial_result *result)
 {
-    const size_t mark = arena_mark(&lab->arena);
+    const struct pass_mark mark = pass_mark(&lab->pass);
     while (!lab->is_last) {
         const enum status status = train_step(lab, result->n_steps + 1, result);
         if (status < 0)
             return status;
-        arena_release(&lab->arena, mark);
+        pass_release(&lab->pass, mark);
     }
     struct record record;
     float *logits;
@@ -384,10 +386,12 @@ enum status trial_run(const struct trial *trial, struct trial_result *result)
     struct patches_vectors vectors;
     *result = (struct trial_result){0};
     enum status status = backend_open(&lab.backend, "cpu", 1);
-    if (status < 0 || (status = arena_init(&lab.params_arena, 0)) < 0 ||
-        (status = arena_init(&lab.arena, 0)) < 0)
+    if (status < 0 || (status = backend_arena_init(&lab.backend, &lab.params_arena, 0)) < 0 ||
+        (status = backend_arena_init(&lab.backend, &lab.arena, 0)) < 0 ||
+        (status = arena_init(&lab.host, 0)) < 0)
         goto done;
-    lab.pass = (struct pass){.backend = &lab.backend, .arena = &lab.arena, .seed = trial->seed};
+    lab.pass = (struct pass){
+        .backend = &lab.backend, .arena = &lab.arena, .host = &lab.host, .seed = trial->seed};
     if ((status = build_model(&lab)) < 0)
         goto done;
     patches_draw_vectors(&vectors, trial->seed);
@@ -397,6 +401,7 @@ enum status trial_run(const struct trial *trial, struct trial_result *result)
 done:
     param_list_free(&lab.params);
     arena_free(&lab.arena);
+    arena_free(&lab.host);
     arena_free(&lab.params_arena);
     backend_close(&lab.backend);
     return status;

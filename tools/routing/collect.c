@@ -34,7 +34,9 @@ enum status collect_open(struct collect *collect, const struct routing_options *
     struct model *model = &collect->model;
     enum status status = backend_open(&collect->backend, options->device, (int)options->threads);
     if (status >= 0)
-        status = arena_init(&collect->arena, 0);
+        status = backend_arena_init(&collect->backend, &collect->arena, 0);
+    if (status >= 0)
+        status = arena_init(&collect->host, 0);
     if (status >= 0)
         status = model_load(model, &collect->backend, path);
     const bool is_lm = status >= 0 && model_is_lm(model);
@@ -59,6 +61,7 @@ void collect_free(struct collect *collect)
     model_batch_free(&collect->uploaded);
     model_free(&collect->model);
     arena_free(&collect->arena);
+    arena_free(&collect->host);
     backend_close(&collect->backend);
     *collect = (struct collect){0};
 }
@@ -121,10 +124,11 @@ static enum status tally_layer(struct collect *collect, const struct pass *pass,
 
 enum status collect_run(struct collect *collect)
 {
-    const struct pass pass = {.backend = &collect->backend, .arena = &collect->arena};
+    const struct pass pass = {
+        .backend = &collect->backend, .arena = &collect->arena, .host = &collect->host};
     for (;;) {
         size_t n = 0;
-        const size_t mark = arena_mark(&collect->arena);
+        const struct pass_mark mark = pass_mark(&pass);
         enum status status = feed_next(&collect->feed, &collect->batch, &n);
         if (status < 0 || n == 0) {
             for (int64_t l = 0; l < collect->n_layers; l++)
@@ -136,7 +140,7 @@ enum status collect_run(struct collect *collect)
             status = tally_layer(collect, &pass, l);
         if (status < 0)
             return status;
-        arena_release(&collect->arena, mark);
+        pass_release(&pass, mark);
         collect->lines += (int64_t)n;
     }
 }

@@ -13,7 +13,7 @@ enum { COLLECT_MAX_LAYERS = 2 * CONFIG_MAX_LAYERS };
 struct collect {
     struct backend backend;
     struct model model;
-    struct arena arena;
+    struct arena arena, host;
     struct batch batch;
     struct model_batch uploaded;
     struct model_record record;
