@@ -15,6 +15,9 @@
 /* Threads that share one batch. More of them wait for each other longer than they compute. */
 enum { MOST_TOGETHER = 4 };
 
+/* Workers that share a GPU: while one searches on the host, the other's work runs. */
+enum { MOST_SHARING = 2 };
+
 /* Up to so many batches a worker, the time that some of them wait at the end is worth avoiding. */
 enum { EVEN_ROUNDS = 8 };
 
@@ -133,7 +136,9 @@ enum status translator_open(struct translator **translator, struct model *model,
     struct translator *new = calloc(1, sizeof *new);
     if (!new)
         return status_set(STATUS_MEMORY, "no memory to translate");
-    const int64_t n_workers = options->threads > 0 ? options->threads : parallel_usable_cores();
+    const int64_t n_threads = options->threads > 0 ? options->threads : parallel_usable_cores();
+    const bool is_shared = model->params.backend->hardware[0] != '\0';
+    const int64_t n_workers = is_shared && n_threads > MOST_SHARING ? MOST_SHARING : n_threads;
     new->model = model;
     new->options = *options;
     new->segments.prefix = prefix;
@@ -301,7 +306,7 @@ static enum status choose_backend(struct worker *worker, struct backend **backen
     const int n_threads =
         translator->n_workers < MOST_TOGETHER ? (int)translator->n_workers : MOST_TOGETHER;
     *backend = &worker->backend;
-    if (translator->n_batches > 1 || n_threads == 1)
+    if (translator->n_batches > 1 || n_threads == 1 || worker->backend.hardware[0])
         return STATUS_OK;
     if (!translator->team.ops) {
         const enum status status = backend_open(&translator->team, worker->backend.name, n_threads);

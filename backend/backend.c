@@ -1,35 +1,130 @@
 /* Choosing a backend by name, and the sticky error. The only place that knows which ones exist. */
 #include "backend/backend.h"
 
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/module.h"
 #include "backend/ref/ref.h"
 #include "base/parallel.h"
 
-static enum status open_named(struct backend *backend, const char *name, int n_threads)
+/* -- names -- */
+
+/* A backend's name taken apart: STEM[:INDEX][_TYPE]. */
+struct parts {
+    char stem[16];
+    int index; /* of the device; -1: none was given */
+    enum compute compute;
+};
+
+static bool read_index(const char *text, int *index)
 {
-    if (strcmp(name, "ref") == 0)
+    char *end;
+    const long number = strtol(text, &end, 10);
+    *index = (int)number;
+    return text[0] >= '0' && text[0] <= '9' && *end == '\0' && number < 1000;
+}
+
+/* False where the name is none. */
+static bool take_apart(const char *name, struct parts *parts)
+{
+    static const char *const types[] = {[COMPUTE_TF32] = "_tf32", [COMPUTE_BF16] = "_bf16"};
+    char text[sizeof((struct backend *)0)->name];
+    *parts = (struct parts){.index = -1};
+    if (snprintf(text, sizeof text, "%s", name) >= (int)sizeof text)
+        return false;
+    for (int type = COMPUTE_TF32; type <= COMPUTE_BF16; type++) {
+        const size_t length = strlen(text), ending = strlen(types[type]);
+        if (length > ending && strcmp(text + length - ending, types[type]) == 0) {
+            text[length - ending] = '\0';
+            parts->compute = (enum compute)type;
+        }
+    }
+    char *colon = strchr(text, ':');
+    if (colon)
+        *colon = '\0';
+    if (colon && !read_index(colon + 1, &parts->index))
+        return false;
+    return snprintf(parts->stem, sizeof parts->stem, "%s", text) < (int)sizeof parts->stem;
+}
+
+static bool is_module(const char *stem)
+{
+    return strcmp(stem, "cuda") == 0 || strcmp(stem, "cuda-emu") == 0;
+}
+
+bool backend_is_device(const char *name)
+{
+    static const char *const processors[] = {"auto", "cpu", "ref"};
+    struct parts parts;
+    for (int i = 0; i < 3; i++)
+        if (strcmp(name, processors[i]) == 0)
+            return true;
+    return take_apart(name, &parts) && is_module(parts.stem) && parts.compute == COMPUTE_F32;
+}
+
+/* -- opening -- */
+
+static enum status open_cpu(struct backend *backend, enum compute compute, int n_threads)
+{
+    if (compute == COMPUTE_TF32)
+        return status_set(STATUS_CONFIG, "the cpu computes in f32 or bf16, not in tf32");
+    const bool is_bf16 =
+        compute == COMPUTE_BF16 || (compute == COMPUTE_AUTO && cpu_has_fast_bf16());
+    return cpu_open(backend, n_threads, is_bf16);
+}
+
+/* A GPU, or where there is none, or none that can be used, the processor. */
+static enum status open_best(struct backend *backend, enum compute compute, int n_threads)
+{
+    if (module_has_driver() && module_open(backend, "cuda", 0, compute, n_threads) >= 0)
+        return STATUS_OK;
+    return open_cpu(backend, compute, n_threads);
+}
+
+static enum status open_parts(struct backend *backend, const struct parts *parts, int n_threads)
+{
+    const char *stem = parts->stem;
+    const enum compute compute = parts->compute;
+    if (is_module(stem))
+        return module_open(backend, stem, parts->index < 0 ? 0 : parts->index, compute, n_threads);
+    const bool is_processor = parts->index < 0;
+    if (is_processor && strcmp(stem, "auto") == 0)
+        return open_best(backend, compute, n_threads);
+    if (is_processor && strcmp(stem, "cpu") == 0)
+        return open_cpu(backend, compute, n_threads);
+    if (is_processor && strcmp(stem, "ref") == 0)
         return ref_float_open(backend);
-    if (strcmp(name, "ref64") == 0)
+    if (is_processor && strcmp(stem, "ref64") == 0)
         return ref_double_open(backend);
-    if (strcmp(name, "cpu") == 0 || strcmp(name, "auto") == 0)
-        return cpu_open(backend, n_threads, false);
-    if (strcmp(name, "cpu_bf16") == 0)
-        return cpu_open(backend, n_threads, true);
-    return status_set(STATUS_CONFIG, "no device '%s'; there are auto, cpu and ref", name);
+    return status_set(STATUS_CONFIG,
+                      "no device '%s'; there are auto, cpu, ref, and with a GPU cuda or cuda:N",
+                      stem);
+}
+
+enum status backend_open_for(struct backend *backend, const char *device, enum compute compute,
+                             int n_threads)
+{
+    struct parts parts;
+    *backend = (struct backend){0};
+    if (!take_apart(device, &parts))
+        return status_set(STATUS_CONFIG,
+                          "no device '%s'; there are auto, cpu, ref, and with a GPU cuda or cuda:N",
+                          device);
+    if (parts.compute == COMPUTE_F32)
+        parts.compute = compute;
+    const enum status status =
+        open_parts(backend, &parts, n_threads ? n_threads : parallel_usable_cores());
+    if (status >= 0 && !backend->name[0])
+        snprintf(backend->name, sizeof backend->name, "%s", backend->ops->name);
+    return status;
 }
 
 enum status backend_open(struct backend *backend, const char *name, int n_threads)
 {
-    *backend = (struct backend){0};
-    const enum status status =
-        open_named(backend, name, n_threads ? n_threads : parallel_usable_cores());
-    if (status >= 0)
-        snprintf(backend->name, sizeof backend->name, "%s", backend->ops->name);
-    return status;
+    return backend_open_for(backend, name, COMPUTE_F32, n_threads);
 }
 
 void backend_close(struct backend *backend)
@@ -57,34 +152,4 @@ enum status backend_sync(struct backend *backend)
     const enum status status = status_set(backend->error, "%s", backend->message);
     backend->error = STATUS_OK;
     return status;
-}
-
-void backend_linear_top_k(struct backend *backend, const struct tensor *values,
-                          const struct tensor *indices, const struct tensor *log_sums,
-                          const struct tensor *room, const struct tensor *x,
-                          const struct weight *weight, const struct tensor *bias)
-{
-    const int64_t n_rows = tensor_rows(x), n_block = tensor_rows(room);
-    CHECK(n_block >= 1 || n_rows == 0, "room for no row");
-    for (int64_t first = 0; first < n_rows; first += n_block) {
-        const int64_t count = n_rows - first < n_block ? n_rows - first : n_block;
-        const struct tensor logits = tensor_slice(room, 0, count);
-        const struct tensor x_part = tensor_slice(x, first, count);
-        const struct tensor values_part = tensor_slice(values, first, count);
-        const struct tensor indices_part = tensor_slice(indices, first, count);
-        const struct tensor sums_part = tensor_slice(log_sums, first, count);
-        backend->ops->linear(backend, &logits, &x_part, weight, true, bias, ACTIVATION_NONE, false);
-        backend->ops->top_k_log_sum(backend, &values_part, &indices_part, &sums_part, &logits);
-    }
-}
-
-void backend_fail(struct backend *backend, const char *format, ...)
-{
-    if (backend->error != STATUS_OK)
-        return;
-    backend->error = STATUS_DEVICE;
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(backend->message, sizeof backend->message, format, arguments);
-    va_end(arguments);
 }

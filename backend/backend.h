@@ -27,22 +27,44 @@
 struct backend_ops;
 struct profile;
 
+/* What the operands of products are rounded to; sums, weights and what gates multiply with (weights
+ * packed with PACK_EXACT) stay f32. */
+enum compute {
+    COMPUTE_F32,
+    COMPUTE_TF32, /* 10 bits of mantissa; GPUs only */
+    COMPUTE_BF16, /* 7 bits */
+    COMPUTE_AUTO  /* bf16 where that is several times faster than f32, else f32 */
+};
+
 struct backend {
     const struct backend_ops *ops;
     enum dtype real;         /* DTYPE_F32 or DTYPE_F64 */
     int n_threads;           /* >= 1 */
+    enum compute compute;    /* never COMPUTE_AUTO */
     void *context;           /* the implementation's own */
     enum status error;       /* sticky; STATUS_OK while all went well */
     char message[256];       /* of the first error */
     struct profile *profile; /* borrowed: what layers note their times in; NULL: nothing is timed */
     char name[32];           /* for backend_open(): opens another handle like this one */
+    char hardware[64];       /* "NVIDIA H200"; empty: the processor */
 };
 
-/* Opens "ref", "ref64", "cpu", "cpu_bf16" (cpu, with the operands of products rounded to bf16 and
- * sums in f32; weights packed with PACK_EXACT apart) or "auto" (cpu). n_threads 0 means
- * parallel_usable_cores(). A handle serves one thread of the caller at a time; several handles may
- * share weights that are packed and not being updated. On error the handle is zeroed. */
+/* Opens "ref", "ref64", "cpu", "cuda" or "cuda:N" (GPU N, from 0 on; libmixt-cuda.so), "cuda-emu" or
+ * "cuda-emu:N" (the same on emulated GPUs, for tests) or "auto" (cuda where there is a GPU that can
+ * be used, else cpu). Behind all but the refs may stand "_bf16" or, on GPUs, "_tf32": the compute
+ * type. n_threads 0 means parallel_usable_cores(). A handle serves one thread of the caller at a
+ * time; several handles of a device may share weights that are packed and not being updated, once
+ * the handle that packed them was waited for. On error the handle is zeroed: STATUS_CONFIG where
+ * there is no such device or compute type, STATUS_DEVICE where a module, a library, a driver or a
+ * GPU is missing. */
 enum status backend_open(struct backend *backend, const char *name, int n_threads) STATUS_CHECKED;
+
+/* The same for a device, a name as above without a compute type. The refs compute in their own. */
+enum status backend_open_for(struct backend *backend, const char *device, enum compute compute,
+                             int n_threads) STATUS_CHECKED;
+
+/* Whether a name is one that --device and train.device may give, be there such hardware or not. */
+bool backend_is_device(const char *name);
 
 /* Whether cpu_bf16 is several times faster than cpu on this machine. */
 bool backend_has_fast_bf16(void);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/backend.h"
 #include "model/config_keys.h"
 #include "model/quote.h"
 
@@ -280,6 +281,12 @@ static enum status check_training(const struct config_train *train,
         train->schedule.warmup + train->schedule.hold >= train->steps)
         return refuse(settings, "train.schedule.decay",
                       "is linear, but warmup and hold leave no step of train.steps for it");
+    if (!backend_is_device(train->device)) {
+        char what[CONFIG_TEXT_BYTES + 80];
+        snprintf(what, sizeof what, "is no device: '%s'; there are auto, cpu, ref, cuda and cuda:N",
+                 train->device);
+        return refuse(settings, "train.device", what);
+    }
     return STATUS_OK;
 }
 

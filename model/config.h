@@ -54,8 +54,12 @@ enum config_moe_output { CONFIG_MOE_OUTPUT_SIGMOID, CONFIG_MOE_OUTPUT_NONE };
 enum config_optimizer { CONFIG_OPTIMIZER_ADAM };
 enum config_expert_optimizer { CONFIG_EXPERT_OPTIMIZER_SAME, CONFIG_EXPERT_OPTIMIZER_FACTORED };
 enum config_decay { CONFIG_DECAY_INV_SQRT, CONFIG_DECAY_LINEAR, CONFIG_DECAY_NONE };
-enum config_device { CONFIG_DEVICE_AUTO, CONFIG_DEVICE_CPU, CONFIG_DEVICE_REF };
-enum config_compute { CONFIG_COMPUTE_F32, CONFIG_COMPUTE_BF16, CONFIG_COMPUTE_AUTO };
+enum config_compute {
+    CONFIG_COMPUTE_F32,
+    CONFIG_COMPUTE_TF32,
+    CONFIG_COMPUTE_BF16,
+    CONFIG_COMPUTE_AUTO
+}; /* as enum compute of the backend */
 enum config_metric { CONFIG_METRIC_BLEU, CONFIG_METRIC_PERPLEXITY };
 
 /* Bits of model.tie: which matrices are one and the same [V, D]; none or at least two. */
@@ -163,10 +167,10 @@ struct config_train {
     double label_smoothing;
     double average; /* decay of the moving average of the weights; 0 = off */
     int64_t seed;
-    int64_t threads; /* 0 = all cores */
-    enum config_device device;
-    enum config_compute compute; /* what operands of products are rounded to */
-    bool profile;                /* times each phase of the updates */
+    int64_t threads;                /* 0 = all cores */
+    char device[CONFIG_TEXT_BYTES]; /* as backend_is_device() knows them */
+    enum config_compute compute;    /* what operands of products are rounded to */
+    bool profile;                   /* times each phase of the updates */
 };
 
 struct config_valid {

@@ -31,8 +31,7 @@ static const char *const moe_outputs[] = {"sigmoid", "none", NULL};
 static const char *const optimizers[] = {"adam", NULL};
 static const char *const expert_optimizers[] = {"same", "factored", NULL};
 static const char *const decays[] = {"inv_sqrt", "linear", "none", NULL};
-static const char *const devices[] = {"auto", "cpu", "ref", NULL};
-static const char *const computes[] = {"f32", "bf16", "auto", NULL};
+static const char *const computes[] = {"f32", "tf32", "bf16", "auto", NULL};
 static const char *const metrics[] = {"bleu", "perplexity", NULL};
 
 /* One line a key is easier to scan than wrapped fields. */
@@ -98,8 +97,8 @@ const struct config_key config_keys[] = {
     {"train.average", FLOAT(train.average), "0.0", 0, 1, BELOW, NULL, "decay of a moving average of the weights; 0: off"},
     {"train.seed", INT(train.seed), "1", 0, 4294967295, 0, NULL, "seed of all random numbers"},
     {"train.threads", INT(train.threads), "0", 0, 4096, MACHINE, NULL, "threads; 0: all cores"},
-    {"train.device", WORD(train.device), "auto", 0, 0, MACHINE, devices, "where to compute"},
-    {"train.compute", WORD(train.compute), "f32", 0, 0, MACHINE, computes, "what cpu rounds the operands of products to, sums and weights stay f32; auto: bf16 where the processor has AMX, else f32"},
+    {"train.device", CONFIG_TYPE_TEXT, FIELD(train.device), "auto", 0, 0, MACHINE, NULL, "where to compute: cpu, ref, cuda or cuda:N for GPU N, auto: a GPU where there is one"},
+    {"train.compute", WORD(train.compute), "f32", 0, 0, MACHINE, computes, "what the operands of products are rounded to, sums and weights stay f32; tf32: GPUs only; auto: bf16 where the processor has AMX or the GPU has it, else f32"},
     {"train.profile", BOOL(train.profile), "false", 0, 0, MACHINE, NULL, "tell where the time of the updates goes, phase by phase: a table at the end, and in metrics.jsonl"},
 
     {"valid.every", INT(valid.every), "500", 1, 1e9, 0, NULL, "steps between validations"},

@@ -17,7 +17,7 @@
 #include "text/utf8.h"
 
 _Static_assert(sizeof(enum config_subword) == sizeof(unsigned) &&
-                   sizeof(enum config_device) == sizeof(unsigned) &&
+                   sizeof(enum config_compute) == sizeof(unsigned) &&
                    sizeof(enum config_metric) == sizeof(unsigned),
                "the fields of words are copied as unsigned");
 

@@ -12,3 +12,9 @@ void footer_print(double start_s, const char *summary)
             has_summary ? "; " : "", clock_seconds() - start_s, clock_cpu_seconds(),
             (double)clock_peak_bytes() / 1e6);
 }
+
+void footer_tell_device(const struct backend *backend)
+{
+    if (backend->hardware[0])
+        fprintf(stderr, "mixt: computing on %s (%s)\n", backend->hardware, backend->name);
+}

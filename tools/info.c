@@ -36,8 +36,8 @@ static const struct option table[] = {
      "with --routing: experts to list in each layer, those with most tokens first (default 32)"},
     {"to", 0, NULL, "LANGUAGE", OPTION_STRING, AT(routing.language), 0, 0, NULL,
      "with --routing: language of TARGET, for a model with several (data.languages)"},
-    {"device", 0, NULL, "NAME", OPTION_STRING, AT(routing.device), 0, 0, "auto|cpu|ref",
-     "with --routing: what computes (default auto)"},
+    {"device", 0, NULL, "NAME", OPTION_STRING, AT(routing.device), 0, 0, NULL,
+     "with --routing: what computes: cpu, ref, cuda, cuda:N or auto (default auto)"},
     {"threads", 0, NULL, "N", OPTION_INT, AT(routing.threads), 0, 1024, NULL,
      "with --routing: threads (default 0: all cores)"},
 };

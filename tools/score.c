@@ -29,8 +29,9 @@ static const struct option table[] = {
      "print only the perplexity of the whole, a piece"},
     {"threads", 't', NULL, "N", OPTION_INT, AT(threads), 0, 1024, NULL,
      "threads (default 0: all cores)"},
-    {"device", 0, NULL, "NAME", OPTION_STRING, AT(device), 0, 0, "auto|cpu|ref",
-     "what computes (default auto)"},
+    {"device", 0, NULL, "NAME", OPTION_STRING, AT(device), 0, 0, NULL,
+     "what computes: cpu, ref, cuda or cuda:N for GPU N, auto: a GPU where there is one (default "
+     "auto)"},
 };
 
 static const struct options_command command = {
@@ -151,6 +152,8 @@ static enum status run(const struct score_options *options, const struct option_
     if (!scorer)
         return status_set(STATUS_MEMORY, "no memory to score");
     enum status status = backend_open(&scorer->backend, options->device, (int)options->threads);
+    if (status >= 0)
+        footer_tell_device(&scorer->backend);
     if (status >= 0)
         status = backend_arena_init(&scorer->backend, &scorer->arena, 0);
     if (status >= 0)

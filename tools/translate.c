@@ -48,8 +48,9 @@ static const struct option table[] = {
      "128 experts or more 4096)"},
     {"threads", 't', NULL, "N", OPTION_INT, AT(threads), 0, 1024, NULL,
      "worker threads; no influence on the output (default 0: all cores)"},
-    {"device", 0, NULL, "NAME", OPTION_STRING, AT(device), 0, 0, "auto|cpu|ref",
-     "what computes (default auto)"},
+    {"device", 0, NULL, "NAME", OPTION_STRING, AT(device), 0, 0, NULL,
+     "what computes: cpu, ref, cuda or cuda:N for GPU N, auto: a GPU where there is one (default "
+     "auto)"},
 };
 
 static const struct options_command command = {
@@ -215,6 +216,8 @@ static enum status run(const struct translate_options *options)
     enum status status = model ? STATUS_OK : status_set(STATUS_MEMORY, "no memory to translate");
     if (status >= 0)
         status = backend_open(&backend, options->device, (int)options->threads);
+    if (status >= 0)
+        footer_tell_device(&backend);
     if (status >= 0)
         status = model_load(model, &backend, options->model);
     if (status >= 0)

@@ -46,16 +46,6 @@ struct trainer {
     int64_t profiled_steps;
 };
 
-/* The backend of the device and the compute type. */
-static const char *backend_name(const struct config_train *train)
-{
-    if (train->device == CONFIG_DEVICE_REF)
-        return "ref";
-    const bool is_bf16 = train->compute == CONFIG_COMPUTE_BF16 ||
-                         (train->compute == CONFIG_COMPUTE_AUTO && backend_has_fast_bf16());
-    return is_bf16 ? "cpu_bf16" : "cpu";
-}
-
 /* -- starting and continuing -- */
 
 /* Takes configuration, subword model, values and place from DIR/last. */
@@ -165,7 +155,8 @@ static enum status open_trainer(struct trainer *trainer)
     checkpoint_path(config->save.dir, path, sizeof path);
     const bool is_continued = file_exists(path);
     enum status status =
-        backend_open(&trainer->backend, backend_name(&config->train), (int)config->train.threads);
+        backend_open_for(&trainer->backend, config->train.device,
+                         (enum compute)config->train.compute, (int)config->train.threads);
     if (status >= 0)
         status = backend_arena_init(&trainer->backend, &trainer->activations, 0);
     if (status >= 0)
@@ -176,6 +167,9 @@ static enum status open_trainer(struct trainer *trainer)
         return status;
     status =
         report_open(&trainer->report, config->save.dir, trainer->place.step, config->train.steps);
+    if (status >= 0 && trainer->backend.hardware[0])
+        report_note(&trainer->report, "computing on %s (%s)", trainer->backend.hardware,
+                    trainer->backend.name);
     if (status >= 0 && !is_continued)
         status = begin_run(trainer);
     if (status >= 0)

@@ -135,6 +135,7 @@ enum status cpu_open(struct backend *backend, int n_threads, bool is_bf16)
     *backend = (struct backend){.ops = is_bf16 ? &table_bf16 : &table,
                                 .real = DTYPE_F32,
                                 .n_threads = n_threads,
+                                .compute = is_bf16 ? COMPUTE_BF16 : COMPUTE_F32,
                                 .context = context};
     const enum status status = is_bf16 ? check_bf16(backend) : STATUS_OK;
     if (status < 0)

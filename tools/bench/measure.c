@@ -24,9 +24,12 @@ static const struct option table[] = {
      "sentences of a batch (default: the shape's; in decoding 64)"},
     {"length", 0, NULL, "N", OPTION_INT, AT(length), 1, 4096, NULL,
      "tokens of a sentence, on both sides (default: the shape's)"},
-    {"compute", 'c', NULL, "TYPE", OPTION_STRING, AT(compute), 0, 0, "f32|bf16|auto",
-     "what the operands of products are rounded to; auto: bf16 where the processor has AMX "
-     "(default f32)"},
+    {"compute", 'c', NULL, "TYPE", OPTION_STRING, AT(compute), 0, 0, "f32|tf32|bf16|auto",
+     "what the operands of products are rounded to; tf32: GPUs only; auto: bf16 where the "
+     "processor "
+     "has AMX or the GPU has it (default f32)"},
+    {"device", 0, NULL, "NAME", OPTION_STRING, AT(device), 0, 0, NULL,
+     "what computes: cpu, cuda, cuda:N or auto (default cpu)"},
     {"threads", 't', NULL, "N", OPTION_INT, AT(threads), 0, 256, NULL,
      "threads (default 0: all cores)"},
     {"only", 'o', NULL, "TEXT", OPTION_STRING, AT(only), 0, 0, NULL,
@@ -38,26 +41,39 @@ static const struct option table[] = {
 
 /* -- opening -- */
 
+static enum compute compute_of(const char *word)
+{
+    static const char *const words[] = {"f32", "tf32", "bf16", "auto"};
+    enum compute compute = COMPUTE_F32;
+    while (strcmp(words[compute], word) != 0)
+        compute++;
+    return compute;
+}
+
 static enum status open_session(struct session *session, const struct option_list *assignments)
 {
     const struct bench_options *options = session->options;
-    const bool is_bf16 = strcmp(options->compute, "bf16") == 0 ||
-                         (strcmp(options->compute, "auto") == 0 && backend_has_fast_bf16());
+    const enum compute compute = compute_of(options->compute);
     session->config = malloc(sizeof *session->config);
     session->times = malloc(SESSION_MAX_TIMES * sizeof *session->times);
     session->sentences = options->sentences;
     session->length = options->length;
     if (!session->config || !session->times)
         return status_set(STATUS_MEMORY, "no memory to measure");
+    if (!backend_is_device(options->device))
+        return status_set(STATUS_USAGE,
+                          "bench: no device '%s'; there are cpu, cuda, cuda:N and auto",
+                          options->device);
     enum status status = shape_read(session->config, options->shape, options->experts, assignments,
                                     &session->sentences, &session->length);
     if (status >= 0)
-        status = peak_measure(&session->peak, options->threads, is_bf16, options->seconds / 2);
+        status = peak_measure(&session->peak, options->device, compute, options->threads,
+                              options->seconds / 2);
     if (status >= 0)
         status = arena_init(&session->host, 0);
     if (status >= 0)
         status =
-            backend_open(&session->backend, is_bf16 ? "cpu_bf16" : "cpu", (int)options->threads);
+            backend_open_for(&session->backend, options->device, compute, (int)options->threads);
     if (status >= 0)
         status = backend_arena_init(&session->backend, &session->arena, 0);
     return status;
@@ -80,7 +96,7 @@ int session_start(struct session *session, struct bench_options *options, const 
     *session = (struct session){.verb = verb, .options = options, .start_s = clock_seconds()};
     const int64_t sentences = options->sentences;
     *options = (struct bench_options){
-        .shape = "w1", .compute = "f32", .seconds = 1, .sentences = sentences};
+        .shape = "w1", .compute = "f32", .device = "cpu", .seconds = 1, .sentences = sentences};
     const int code = options_start(&command, argc, argv, options, &assignments);
     if (code >= 0)
         return code;
@@ -127,7 +143,7 @@ double session_time(struct session *session, struct work work, int64_t *calls)
 
 double session_peak_flops(const struct session *session)
 {
-    return strcmp(session->backend.name, "cpu_bf16") == 0 ? session->peak.bf16 : session->peak.f32;
+    return session->backend.compute == COMPUTE_F32 ? session->peak.f32 : session->peak.bf16;
 }
 
 static double peak_bytes(const struct session *session)

@@ -12,7 +12,7 @@
 enum { ROW_NAME_BYTES = 48, ROW_EXTRAS = 2, SESSION_MAX_ROWS = 128, SESSION_MAX_TIMES = 1 << 14 };
 
 struct bench_options {
-    const char *shape, *compute, *only;
+    const char *shape, *compute, *device, *only;
     int64_t threads, sentences, length, experts;
     double seconds;
     bool wants_json;

@@ -52,12 +52,12 @@ static double product_rate(struct backend *backend, struct arena *arena, struct 
     return best;
 }
 
-static enum status product_peak(const char *name, int n_threads, double seconds, struct arena *host,
-                                double *peak)
+static enum status product_peak(const char *device, enum compute compute, int n_threads,
+                                double seconds, struct arena *host, double *peak)
 {
     struct backend backend;
     struct arena arena = {0};
-    enum status status = backend_open(&backend, name, n_threads);
+    enum status status = backend_open_for(&backend, device, compute, n_threads);
     if (status >= 0)
         status = backend_arena_init(&backend, &arena, 0);
     for (int i = 0; i < N_SHAPES && status >= 0; i++) {
@@ -127,14 +127,18 @@ static void memory_peak(struct peak *peak, int n_threads, double seconds, struct
     arena_release(arena, mark);
 }
 
-static enum status measure(struct peak *peak, int n_threads, bool wants_bf16, double seconds)
+static enum status measure(struct peak *peak, const char *device, enum compute compute,
+                           int n_threads, double seconds)
 {
+    const bool is_cpu = strcmp(device, "cpu") == 0;
     struct arena arena;
     enum status status = arena_init(&arena, 0);
     if (status >= 0)
-        status = product_peak("cpu", n_threads, seconds, &arena, &peak->f32);
-    if (status >= 0 && (wants_bf16 || backend_has_fast_bf16()))
-        status = product_peak("cpu_bf16", n_threads, seconds, &arena, &peak->bf16);
+        status = product_peak(device, COMPUTE_F32, n_threads, seconds, &arena, &peak->f32);
+    if (compute == COMPUTE_F32 || (compute == COMPUTE_AUTO && is_cpu))
+        compute = is_cpu && backend_has_fast_bf16() ? COMPUTE_BF16 : COMPUTE_F32;
+    if (status >= 0 && compute != COMPUTE_F32)
+        status = product_peak(device, compute, n_threads, seconds, &arena, &peak->bf16);
     if (status >= 0)
         memory_peak(peak, n_threads, seconds / 2, &arena);
     arena_free(&arena);
@@ -142,14 +146,16 @@ static enum status measure(struct peak *peak, int n_threads, bool wants_bf16, do
 }
 
 /* The child's whole life: the figures go into the pipe, a failure into the exit code. */
-static _Noreturn void measure_and_exit(int to, int n_threads, bool wants_bf16, double seconds)
+static _Noreturn void measure_and_exit(int to, const char *device, enum compute compute,
+                                       int n_threads, double seconds)
 {
     struct peak peak = {0};
-    const bool is_good = measure(&peak, n_threads, wants_bf16, seconds) >= 0;
+    const bool is_good = measure(&peak, device, compute, n_threads, seconds) >= 0;
     _exit(is_good && write(to, &peak, sizeof peak) == (ssize_t)sizeof peak ? 0 : 1);
 }
 
-enum status peak_measure(struct peak *peak, int64_t n_threads, bool wants_bf16, double seconds)
+enum status peak_measure(struct peak *peak, const char *device, enum compute compute,
+                         int64_t n_threads, double seconds)
 {
     int ends[2], code = 0;
     *peak = (struct peak){0};
@@ -158,7 +164,7 @@ enum status peak_measure(struct peak *peak, int64_t n_threads, bool wants_bf16, 
     const pid_t child = fork();
     if (child == 0) {
         close(ends[0]);
-        measure_and_exit(ends[1], parallel_threads(n_threads), wants_bf16, seconds);
+        measure_and_exit(ends[1], device, compute, parallel_threads(n_threads), seconds);
     }
     const int fault = errno;
     close(ends[1]);

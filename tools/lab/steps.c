@@ -33,8 +33,9 @@ static const struct option table[] = {
     {"json", 0, NULL, NULL, OPTION_FLAG, AT(wants_json), 0, 0, NULL, "print JSON, not a table"},
     {"threads", 't', NULL, "N", OPTION_INT, AT(reading.threads), 0, 1024, NULL,
      "threads (default 0: all cores)"},
-    {"device", 0, NULL, "NAME", OPTION_STRING, AT(reading.device), 0, 0, "auto|cpu|ref",
-     "what computes (default auto)"},
+    {"device", 0, NULL, "NAME", OPTION_STRING, AT(reading.device), 0, 0, NULL,
+     "what computes: cpu, ref, cuda or cuda:N for GPU N, auto: a GPU where there is one (default "
+     "auto)"},
 };
 
 static const struct options_command command = {

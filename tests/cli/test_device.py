@@ -1,0 +1,80 @@
+"""--device and train.device: names, and what is missing said in one line.
+
+A copy of the program stands in a folder of its own, so that no module that was built is found.
+"""
+import os
+import shutil
+
+from harness import ENVIRONMENT, expect, expect_error, main
+
+ALONE = {name: value for name, value in ENVIRONMENT.items() if name != "LD_LIBRARY_PATH"}
+
+
+def alone(bench):
+    """The program as DIR/bin/mixt."""
+    os.makedirs(bench.path("bin"), exist_ok=True)
+    shutil.copy(bench.program, bench.path("bin", "mixt"))
+    bench.program = bench.path("bin", "mixt")
+
+
+def score(bench, device):
+    return bench.run("score", "-m", "nosuch", "--device", device, "a", "b", env=ALONE)
+
+
+def any_library():
+    """A library that is no module of mixt."""
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        for line in maps:
+            path = line.split()[-1]
+            if "/libm.so" in path or "/libc.so" in path or "/libz.so" in path:
+                return path
+    raise AssertionError("no library found to try")
+
+
+def test_unknown_device(bench):
+    for name in ("gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:1", "", "a" * 100):
+        expect_error(score(bench, name), 2, "no device", "cuda:N")
+    expect_error(score(bench, "ref_bf16:1"), 2, "no device")
+    expect_error(score(bench, "cpu_tf32"), 2, "tf32")
+
+
+def test_unknown_in_settings(bench):
+    bench.write("tiny.yaml", "train:\n  device: gpu\n")
+    expect_error(bench.run("train", "-c", "tiny.yaml", "save.dir=run"), 2, "tiny.yaml:2: ",
+                 "train.device", "gpu", "cuda:N")
+    bench.write_corpus(20)
+    bench.write_config()
+    expect_error(bench.run("train", "-c", "tiny.yaml", "save.dir=run", "train.device=cpu",
+                           "train.compute=tf32"), 2, "tf32")
+
+
+def test_no_module(bench):
+    alone(bench)
+    expect_error(score(bench, "cuda"), 1, "cuda: there is no libmixt-cuda.so")
+    bench.write_corpus(20)
+    bench.write_config()
+    expect_error(bench.run("train", "-c", "tiny.yaml", "save.dir=run", "train.device=cuda:1",
+                           env=ALONE), 1, "libmixt-cuda.so")
+    expect_error(score(bench, "auto"), 1, "nosuch") # goes on with the processor
+
+
+def test_broken_module(bench):
+    alone(bench)
+    bench.write("bin/libmixt-cuda.so", b"")
+    expect_error(score(bench, "cuda"), 1, "libmixt-cuda.so cannot be loaded", "too short")
+    expect_error(score(bench, "auto"), 1, "nosuch")
+
+
+def test_foreign_module(bench):
+    alone(bench)
+    os.mkdir(bench.path("lib"))
+    shutil.copy(any_library(), bench.path("lib", "libmixt-cuda.so"))
+    expect_error(score(bench, "cuda"), 1, "another version of mixt")
+
+
+def test_bench_device(bench):
+    expect_error(bench.run("bench", "op", "--seconds", "0", "--device", "gpu"), 2, "gpu")
+
+
+if __name__ == "__main__":
+    main([value for name, value in list(globals().items()) if name.startswith("test_")])
