@@ -11,8 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import tree
 
-FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-fopenmp", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+FLAGS = ["-D_GNU_SOURCE", "-fopenmp", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
          "-fsyntax-only"]
+CUDA_INCLUDE = "/usr/local/cuda/include"
+CUDA = re.compile(r"^#\s*include <(cuda|cublas|cudnn|nccl)", re.MULTILINE)
+# What kernel files include: C++, with macros of as many arguments as CUDA's.
+CPLUSPLUS = ("backend/cuda/cu.h", "tests/simt/simt.h")
 
 
 def wanted_guard(path):
@@ -28,9 +32,21 @@ def check_guard(root, path):
     return ""
 
 
+def is_without_cuda(root, path):
+    with open(os.path.join(root, path), encoding="utf-8") as file:
+        needs_cuda = path in CPLUSPLUS or CUDA.search(file.read())
+    return needs_cuda and not os.path.isdir(CUDA_INCLUDE)
+
+
 def check_header(root, path, compiler):
+    if is_without_cuda(root, path):
+        return check_guard(root, path)
+    language = ["-std=c11", "-x", "c"]
+    if path in CPLUSPLUS:
+        language = ["-std=gnu++17", "-Wno-pedantic", "-x", "c++"]
     source = f'#include "{path}"\n#include "{path}"\nextern int header_is_complete;\n'
-    done = subprocess.run(compiler + FLAGS + ["-I", root, "-x", "c", "-"], input=source.encode(),
+    command = compiler + FLAGS + ["-isystem", CUDA_INCLUDE, "-I", root] + language + ["-"]
+    done = subprocess.run(command, input=source.encode(),
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     complaint = done.stdout.decode() if done.returncode else ""
     return complaint + check_guard(root, path)
