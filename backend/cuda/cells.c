@@ -1,0 +1,71 @@
+/* The cells of an LSTM, apart from its products. */
+#include "backend/cuda/context.h"
+#include "backend/cuda/kernels.h"
+
+static void check_cells(const struct tensor *gates, const struct tensor *cells,
+                        const struct tensor *before, const struct tensor *third)
+{
+    const int64_t n_h = tensor_columns(cells);
+    CHECK(tensor_columns(gates) == 4 * n_h && tensor_rows(gates) == tensor_rows(cells) &&
+              tensor_count(third) == tensor_count(cells) &&
+              (!before || tensor_count(before) == tensor_count(cells)),
+          "cells [%lld, %lld]", (long long)tensor_rows(cells), (long long)n_h);
+}
+
+static void cuda_lstm_cell(struct backend *backend, const struct tensor *gates,
+                           const struct tensor *cells, const struct tensor *hidden,
+                           const struct tensor *before)
+{
+    check_cells(gates, cells, before, hidden);
+    if (!context_enter(backend))
+        return;
+    context_check(backend,
+                  launch_lstm_cell(context_of(backend)->stream, floats(gates), floats(cells),
+                                   floats(hidden), before ? floats(before) : NULL,
+                                   tensor_rows(cells), tensor_columns(cells)),
+                  "lstm_cell");
+}
+
+static void cuda_lstm_step_cell(struct backend *backend, const struct tensor *cells,
+                                const struct tensor *hidden, const struct lstm_step *step)
+{
+    const int64_t n_h = tensor_columns(cells);
+    CHECK(tensor_columns(&step->inputs) == 4 * n_h && tensor_columns(&step->recurrent) == 4 * n_h &&
+              tensor_columns(&step->before) == n_h && tensor_count(hidden) == tensor_count(cells),
+          "%lld cells", (long long)n_h);
+    if (!context_enter(backend))
+        return;
+    const struct step_rows rows = {floats(&step->inputs),
+                                   floats(&step->recurrent),
+                                   floats(&step->before),
+                                   ints_or_null(&step->input_rows),
+                                   ints_or_null(&step->recurrent_rows),
+                                   ints_or_null(&step->before_rows)};
+    context_check(backend,
+                  launch_lstm_step_cell(context_of(backend)->stream, floats(cells), floats(hidden),
+                                        rows, tensor_rows(cells), n_h),
+                  "lstm_step_cell");
+}
+
+static void cuda_lstm_cell_backward(struct backend *backend, const struct tensor *gates,
+                                    const struct tensor *d_cells, const struct tensor *cells,
+                                    const struct tensor *before, const struct tensor *d_hidden)
+{
+    check_cells(gates, cells, before, d_hidden);
+    check_cells(gates, cells, before, d_cells);
+    if (!context_enter(backend))
+        return;
+    context_check(backend,
+                  launch_lstm_cell_backward(context_of(backend)->stream, floats(gates),
+                                            floats(d_cells), floats(cells),
+                                            before ? floats(before) : NULL, floats(d_hidden),
+                                            tensor_rows(cells), tensor_columns(cells)),
+                  "lstm_cell_backward");
+}
+
+void cuda_set_cells(struct backend_ops *ops)
+{
+    ops->lstm_cell = cuda_lstm_cell;
+    ops->lstm_step_cell = cuda_lstm_step_cell;
+    ops->lstm_cell_backward = cuda_lstm_cell_backward;
+}
