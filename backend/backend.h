@@ -49,14 +49,14 @@ struct backend {
     char hardware[64];       /* "NVIDIA H200"; empty: the processor */
 };
 
-/* Opens "ref", "ref64", "cpu", "cuda" or "cuda:N" (GPU N, from 0 on; libmixt-cuda.so), "cuda-emu" or
- * "cuda-emu:N" (the same on emulated GPUs, for tests) or "auto" (cuda where there is a GPU that can
- * be used, else cpu). Behind all but the refs may stand "_bf16" or, on GPUs, "_tf32": the compute
- * type. n_threads 0 means parallel_usable_cores(). A handle serves one thread of the caller at a
- * time; several handles of a device may share weights that are packed and not being updated, once
- * the handle that packed them was waited for. On error the handle is zeroed: STATUS_CONFIG where
- * there is no such device or compute type, STATUS_DEVICE where a module, a library, a driver or a
- * GPU is missing. */
+/* Opens "ref", "ref64", "cpu", "cuda" or "cuda:N" (GPU N, from 0 on; libmixt-cuda.so), "cuda-emu"
+ * or "cuda-emu:N" (the same on emulated GPUs, for tests) or "auto" (cuda where there is a GPU that
+ * can be used, else cpu). Behind all but the refs may stand "_bf16" or, on GPUs, "_tf32": the
+ * compute type. n_threads 0 means parallel_usable_cores(). A handle serves one thread of the caller
+ * at a time; several handles of a device may share weights that are packed and not being updated,
+ * once the handle that packed them was waited for. On error the handle is zeroed: STATUS_CONFIG
+ * where there is no such device or compute type, STATUS_DEVICE where a module, a library, a driver
+ * or a GPU is missing. */
 enum status backend_open(struct backend *backend, const char *name, int n_threads) STATUS_CHECKED;
 
 /* The same for a device, a name as above without a compute type. The refs compute in their own. */
@@ -229,7 +229,8 @@ struct backend_ops {
     void (*weight_free)(B, struct weight *weight);
     /* y [N, out] = act(x [N, in] W + bias [out]); transposed: y [N, in] from x [N, out] with W^T.
      * accumulate: y += x W + bias, and then no activation. bias may be NULL. A row of y depends
-     * only on the same row of x: to the bit, whatever N and n_threads are. */
+     * only on the same row of x: on the processor to the bit, whatever N and n_threads are; on a
+     * GPU see doc/cuda.md. */
     void (*linear)(B, OUT y, IN x, const struct weight *weight, bool transposed, IN bias,
                    enum activation activation, bool accumulate);
     /* The same for E weights: rows offsets[e] .. offsets[e+1]-1 use W_e and bias[e].

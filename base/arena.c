@@ -38,6 +38,11 @@ enum status arena_init(struct arena *arena, size_t capacity)
 
 enum { FIRST_BLOCK = 2 << 20 }; /* bytes */
 
+static size_t pad(size_t size, size_t alignment)
+{
+    return (size + alignment - 1) / alignment * alignment;
+}
+
 enum status arena_init_from(struct arena *arena, const struct arena_source *source)
 {
     *arena = (struct arena){.source = *source};
@@ -70,7 +75,7 @@ static struct arena_block *add_block(struct arena *arena, size_t size)
     while (arena->n_blocks > 0 && arena->blocks[arena->n_blocks - 1].start >= arena->used)
         drop_block(arena);
     const size_t wanted = arena->capacity / 4 > FIRST_BLOCK ? arena->capacity / 4 : FIRST_BLOCK;
-    const size_t aligned = (wanted + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+    const size_t aligned = pad(wanted, ARENA_SOURCE_ALIGNMENT);
     struct arena_block block = {.start = arena->capacity, .size = aligned > size ? aligned : size};
     CHECK(arena->n_blocks < ARENA_MAX_BLOCKS, "an arena of %d blocks", arena->n_blocks);
     block.memory = arena->source.take(arena->source.context, block.size);
@@ -97,7 +102,7 @@ static void *take_from_source(struct arena *arena, size_t size)
 {
     const struct arena_block *block = find_block(arena, size);
     if (!block)
-        return (void *)(uintptr_t)ARENA_ALIGNMENT; /* not NULL, which stands for absent */
+        return (void *)(uintptr_t)ARENA_SOURCE_ALIGNMENT; /* not NULL, which stands for absent */
     if (arena->used < block->start)
         arena->used = block->start;
     void *piece = block->memory + (arena->used - block->start);
@@ -116,7 +121,7 @@ static void *take_from_host(struct arena *arena, size_t size)
 
 void *arena_take(struct arena *arena, size_t size)
 {
-    const size_t padded = (size + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+    const size_t padded = pad(size, arena->blocks ? ARENA_SOURCE_ALIGNMENT : ARENA_ALIGNMENT);
     CHECK(padded >= size, "%zu bytes wanted", size);
     void *piece = arena->blocks ? take_from_source(arena, padded) : take_from_host(arena, padded);
     if (arena->used > arena->high_mark)

@@ -14,13 +14,14 @@
 #include "base/status.h"
 
 enum {
-    ARENA_ALIGNMENT = 64,  /* bytes; a cache line, and the widest vector register */
-    ARENA_MAX_BLOCKS = 64, /* of a source; each is at least a quarter of all before it */
+    ARENA_ALIGNMENT = 64,         /* bytes; a cache line, and the widest vector register */
+    ARENA_SOURCE_ALIGNMENT = 256, /* of pieces over a source; what GPUs' libraries like best */
+    ARENA_MAX_BLOCKS = 64,        /* of a source; each is at least a quarter of all before it */
 };
 
 /* Where blocks come from. The arena only counts in their addresses and never touches them. */
 struct arena_source {
-    /* A block of size bytes, aligned to ARENA_ALIGNMENT, or NULL. */
+    /* A block of size bytes, aligned to ARENA_SOURCE_ALIGNMENT, or NULL. */
     void *(*take)(void *context, size_t size);
     void (*give)(void *context, void *block, size_t size);
     void *context; /* borrowed */
@@ -51,9 +52,10 @@ enum status arena_init_from(struct arena *arena, const struct arena_source *sour
 /* Gives everything back. A zeroed arena may be freed; a freed one is zeroed. */
 void arena_free(struct arena *arena);
 
-/* Takes size bytes, aligned to ARENA_ALIGNMENT; fresh pages are zero, reused ones are not. Never
- * NULL: to run out of the reserved addresses is a bug of whoever sized them. Where a source has no
- * block left, which the source has to report, the address is of nothing and must not be used. */
+/* Takes size bytes, aligned to ARENA_ALIGNMENT, over a source to ARENA_SOURCE_ALIGNMENT; the host's
+ * fresh pages are zero, all else is undefined. Never NULL: to run out of the reserved addresses is
+ * a bug of whoever sized them. Where a source has no block left, which the source has to report,
+ * the address is of nothing and must not be used. */
 void *arena_take(struct arena *arena, size_t size);
 
 /* The same, cleared; only of an arena of the host. */

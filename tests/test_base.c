@@ -198,7 +198,7 @@ static void *take_block(void *context, size_t size)
         return NULL;
     blocks->taken++;
     blocks->bytes += size;
-    return aligned_alloc(ARENA_ALIGNMENT, size);
+    return aligned_alloc(ARENA_SOURCE_ALIGNMENT, size);
 }
 
 static void give_block(void *context, void *block, size_t size)
@@ -215,7 +215,7 @@ static void fill_pieces(struct arena *arena, size_t size, int count)
     char *pieces[64];
     for (int i = 0; i < count; i++) {
         pieces[i] = arena_take(arena, size);
-        assert_int_equal((uintptr_t)pieces[i] % ARENA_ALIGNMENT, 0);
+        assert_int_equal((uintptr_t)pieces[i] % ARENA_SOURCE_ALIGNMENT, 0);
         memset(pieces[i], i, size);
     }
     for (int i = 0; i < count; i++)

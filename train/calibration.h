@@ -32,8 +32,8 @@ enum status calibration_init(struct calibration *calibration, struct model *mode
 void calibration_free(struct calibration *calibration);
 
 /* Keeps the thresholds there are, and sets new ones. A group of experts that meets fewer tokens
- * than it has experts keeps what it learned. arena: for activations; host, batch: memory to use. On error
- * some may be set. */
+ * than it has experts keeps what it learned. arena: for activations; host, batch: memory to use. On
+ * error some may be set. */
 enum status calibration_run(struct calibration *calibration, struct model *model,
                             struct arena *arena, struct arena *host, struct batch *batch,
                             const struct calibration_text *text) STATUS_CHECKED;

@@ -72,6 +72,17 @@ def test_foreign_module(bench):
     expect_error(score(bench, "cuda"), 1, "another version of mixt")
 
 
+def test_real_module(bench):
+    """Where the module for GPUs was built, it loads, and misses at most the driver or a GPU."""
+    folder = os.environ.get("MIXT_CUDA_FOLDER")
+    if not folder:
+        return
+    result = bench.run("score", "-m", "nosuch", "--device", "cuda", "a", "b",
+                       env={**ENVIRONMENT, "LD_LIBRARY_PATH": folder})
+    expect_error(result, 1, "mixt: ")
+    expect(any(part in result.err for part in ("driver", "no GPU", "nosuch")), result)
+
+
 def test_bench_device(bench):
     expect_error(bench.run("bench", "op", "--seconds", "0", "--device", "gpu"), 2, "gpu")
 

@@ -16,7 +16,7 @@ FLAGS = ["-D_GNU_SOURCE", "-fopenmp", "-Wall", "-Wextra", "-Wpedantic", "-Werror
 CUDA_INCLUDE = "/usr/local/cuda/include"
 CUDA = re.compile(r"^#\s*include <(cuda|cublas|cudnn|nccl)", re.MULTILINE)
 # What kernel files include: C++, with macros of as many arguments as CUDA's.
-CPLUSPLUS = ("backend/cuda/cu.h", "tests/simt/simt.h")
+CPLUSPLUS = ("backend/cuda/cu.h", "backend/cuda/device.h", "tests/simt/simt.h")
 
 
 def wanted_guard(path):
@@ -43,7 +43,7 @@ def check_header(root, path, compiler):
         return check_guard(root, path)
     language = ["-std=c11", "-x", "c"]
     if path in CPLUSPLUS:
-        language = ["-std=gnu++17", "-Wno-pedantic", "-x", "c++"]
+        language = ["-std=gnu++17", "-Wno-pedantic", "-Wno-unknown-pragmas", "-x", "c++"]
     source = f'#include "{path}"\n#include "{path}"\nextern int header_is_complete;\n'
     command = compiler + FLAGS + ["-isystem", CUDA_INCLUDE, "-I", root] + language + ["-"]
     done = subprocess.run(command, input=source.encode(),

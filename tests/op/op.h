@@ -54,10 +54,12 @@ struct trial {
 };
 
 struct checker {
-    struct arena arena;
+    struct arena arena;  /* of the host */
+    struct arena device; /* of the handles' memory, where that is another */
     struct backend ref, ref64;
     struct backend handles[MAX_HANDLES]; /* under test; with one thread, and with several */
     int n_handles;
+    bool is_remote; /* the handles' memory is not the host's */
     uint64_t seed;
     uint32_t n_drawn;
     bool is_bench;

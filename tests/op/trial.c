@@ -219,9 +219,53 @@ static struct tensor place_operand(struct checker *checker, const struct backend
 
 /* All operands of a trial on one backend. */
 struct placed {
-    struct tensor tensors[MAX_OPERANDS];
+    struct tensor tensors[MAX_OPERANDS]; /* on the host, between guards */
+    struct tensor remote[MAX_OPERANDS];  /* what the backend works on: the same, or copies */
     struct weight weights[MAX_OPERANDS];
 };
+
+/* Whether a backend has its own memory. */
+static bool is_remote(const struct checker *checker, const struct backend *backend)
+{
+    return checker->is_remote && backend != &checker->ref && backend != &checker->ref64;
+}
+
+/* The tensor with its guards, seen as bytes. */
+static struct tensor with_guards(const struct tensor *tensor)
+{
+    const int64_t size = tensor_count(tensor) * (int64_t)dtype_size(tensor->dtype);
+    return (struct tensor){.data = (char *)tensor->data - GUARD_BYTES,
+                           .dim = {size + 2 * (int64_t)GUARD_BYTES},
+                           .rank = 1,
+                           .dtype = DTYPE_I8};
+}
+
+/* A tensor where the backend can work on it. */
+static struct tensor send(struct checker *checker, struct backend *backend,
+                          const struct tensor *tensor)
+{
+    if (tensor->rank == 0 || !is_remote(checker, backend))
+        return *tensor;
+    const struct tensor bytes = with_guards(tensor);
+    const struct tensor there = tensor_like(&checker->device, &bytes);
+    struct tensor remote = *tensor;
+    remote.data = (char *)there.data + GUARD_BYTES;
+    backend->ops->upload(backend, &there, bytes.data, (size_t)bytes.dim[0]);
+    return remote;
+}
+
+/* What has become of them. */
+static void fetch(struct checker *checker, struct backend *backend, const struct trial *trial,
+                  const struct placed *placed)
+{
+    for (int i = 0; i < trial->n_operands && is_remote(checker, backend); i++) {
+        if (placed->tensors[i].rank == 0)
+            continue;
+        const struct tensor here = with_guards(&placed->tensors[i]);
+        const struct tensor there = with_guards(&placed->remote[i]);
+        backend->ops->download(backend, here.data, &there, (size_t)here.dim[0]);
+    }
+}
 
 struct weight round_weight(struct checker *checker, struct backend *backend,
                            const struct tensor *value, const float *numbers, bool transposed)
@@ -239,6 +283,12 @@ struct weight round_weight(struct checker *checker, struct backend *backend,
                               out, transposed),
               "a weight is not finite");
     weight.value.data = NULL;
+    if (is_remote(checker, backend)) {
+        const struct tensor scales = weight.scales;
+        weight.scales = tensor_like(&checker->device, &scales);
+        backend->ops->upload(backend, &weight.scales, scales.data,
+                             (size_t)tensor_count(&scales) * sizeof(float));
+    }
     backend->ops->weight_pack(backend, &weight, transposed ? PACK_TRANSPOSED : PACK_PLAIN);
     return weight;
 }
@@ -259,6 +309,7 @@ static struct placed place(struct checker *checker, struct backend *backend,
     struct placed placed = {0};
     for (int i = 0; i < trial->n_operands; i++) {
         placed.tensors[i] = place_operand(checker, backend, &trial->operands[i]);
+        placed.remote[i] = send(checker, backend, &placed.tensors[i]);
         if (!trial->operands[i].is_weight || trial->operands[i].rank == 0)
             continue;
         if (trial->int8 != INT8_NONE) {
@@ -267,7 +318,7 @@ static struct placed place(struct checker *checker, struct backend *backend,
                              narrow(checker, &trial->operands[i]), trial->int8 == INT8_TRANSPOSED);
             continue;
         }
-        placed.weights[i].value = placed.tensors[i];
+        placed.weights[i].value = placed.remote[i];
         backend->ops->weight_pack(backend, &placed.weights[i], PACK_PLAIN | PACK_TRANSPOSED);
     }
     return placed;
@@ -284,10 +335,13 @@ static void release(struct backend *backend, const struct trial *trial, struct p
 static struct placed run(struct checker *checker, struct backend *backend,
                          const struct trial *trial)
 {
+    const size_t mark = arena_mark(&checker->device);
     struct placed placed = place(checker, backend, trial);
-    trial->call(backend, placed.tensors, placed.weights, trial);
+    trial->call(backend, placed.remote, placed.weights, trial);
+    fetch(checker, backend, trial, &placed);
     if (backend_sync(backend) != STATUS_OK)
         report(checker, trial->op, false, "%s", status_message());
+    arena_release(&checker->device, mark);
     release(backend, trial, &placed);
     return placed;
 }
@@ -456,11 +510,12 @@ static struct placed compare(struct checker *checker, int handle, const struct t
  * disturbs less. */
 static void time_trial(struct checker *checker, struct backend *backend, const struct trial *trial)
 {
+    const size_t mark = arena_mark(&checker->device);
     struct placed placed = place(checker, backend, trial);
     double best = INFINITY, best_cpu = INFINITY, total = 0;
     for (int i = 0; i < 3 || (i < 200 && total < 0.3); i++) {
         const double start = clock_seconds(), cpu_start = clock_cpu_seconds();
-        trial->call(backend, placed.tensors, placed.weights, trial);
+        trial->call(backend, placed.remote, placed.weights, trial);
         if (backend_sync(backend) != STATUS_OK)
             report(checker, trial->op, false, "%s", status_message());
         const double seconds = clock_seconds() - start;
@@ -473,6 +528,7 @@ static void time_trial(struct checker *checker, struct backend *backend, const s
     for (int i = 0; i < trial->n_operands; i++)
         bytes += (double)tensor_count(&placed.tensors[i]) * 4;
     release(backend, trial, &placed);
+    arena_release(&checker->device, mark);
     const double work = trial->work > 0 ? trial->work : bytes;
     printf("%-24s %d threads %9.3f ms (cpu %9.3f) %8.1f %s %s\n", trial->op, backend->n_threads,
            best * 1e3, best_cpu * 1e3, work / best * 1e-9, trial->work > 0 ? "GF/s" : "GB/s",

@@ -12,9 +12,9 @@ struct peak {
 
 /* Measures with n_threads threads, 0: all cores. Products have three shapes that are good to the
  * machine, of which the best counts; buffers are far larger than the caches. Each measurement takes
- * about `seconds`. compute: also of this type, in `bf16`; on the cpu bf16 is measured anyway where it is fast. Works
- * in a process of its own, so that this one's peak memory is its own; to be called before any
- * thread is started. STATUS_DEVICE, STATUS_MEMORY. */
+ * about `seconds`. compute: also of this type, in `bf16`; on the cpu bf16 is measured anyway where
+ * it is fast. Works in a process of its own, so that this one's peak memory is its own; to be
+ * called before any thread is started. STATUS_DEVICE, STATUS_MEMORY. */
 enum status peak_measure(struct peak *peak, const char *device, enum compute compute,
                          int64_t n_threads, double seconds) STATUS_CHECKED;
 

@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""A toy model learns on an emulated GPU what it learns on the processor: 20 updates with the same
+losses, and the same translations afterwards.
+
+Usage: test_cuda.py MIXT [--only NAME] [--seed N]; LD_LIBRARY_PATH names the folder of
+libmixt-cuda-emu.so.
+"""
+import json
+
+from harness import ENVIRONMENT, expect, main
+
+STEPS = 20
+CLOSE = 1e-4 # of losses, relative
+
+
+def losses(bench, run):
+    lines = [json.loads(line) for line in bench.read(run, "metrics.jsonl").splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+def compare(bench, *settings):
+    bench.write_corpus(60, 4)
+    bench.write_config(dim=16, batch_tokens=120, steps=STEPS, every=STEPS, size=48)
+    for run, device in (("cpu", "cpu"), ("gpu", "cuda-emu")):
+        bench.train(run, f"train.device={device}", "log.every=1", *settings)
+    wanted, found = losses(bench, "cpu"), losses(bench, "gpu")
+    expect(len(wanted) >= STEPS and len(found) == len(wanted), f"{wanted}\n{found}")
+    for step, (a, b) in enumerate(zip(wanted, found)):
+        expect(abs(a - b) <= CLOSE * abs(a), f"loss of report {step}: {b}, wanted {a}")
+    lines = bench.read("valid.src")
+    texts = [bench.run("translate", "-m", "cpu", "--device", device, stdin=lines)
+             for device in ("cpu", "cuda-emu")]
+    expect(all(text.code == 0 for text in texts), f"{texts[0]}\n{texts[1]}")
+    expect(texts[0].out == texts[1].out and texts[0].out.count(b"\n") == 4,
+           f"translations differ: {texts[0].out}\n{texts[1].out}")
+    expect("computing on" in texts[1].err, texts[1])
+
+
+def test_flat(bench):
+    compare(bench)
+
+
+def test_hierarchy(bench):
+    compare(bench, "model.moe.experts=[2,2]", "model.moe.top_k=[2,1]")
+
+
+def test_balanced(bench):
+    compare(bench, "model.moe.gate=balanced")
+
+
+def test_failing_calls(bench):
+    """The n-th call of NVIDIA's libraries fails: one clear line, and no crash."""
+    bench.write_corpus(30, 2)
+    bench.write_config(dim=16, batch_tokens=200, steps=1, every=1, size=48)
+    bench.train("run", "train.device=cpu")
+    bench.write("source", bench.read("valid.src"))
+    for n in list(range(1, 45, 3)) + [100, 300, 700, 1500]:
+        result = bench.run("translate", "-m", "run", "--device", "cuda-emu", "-t", "1",
+                           stdin=bench.read("source"),
+                           env={**ENVIRONMENT, "SIMT_FAIL_CALL": str(n)})
+        lines = result.err.splitlines()
+        expect(result.code in (1, 4) and lines and lines[-1].startswith("mixt: cuda-emu"),
+               f"call {n}: {result}")
+
+
+if __name__ == "__main__":
+    main([value for name, value in list(globals().items()) if name.startswith("test_")])
