@@ -67,6 +67,13 @@ bool backend_is_device(const char *name)
 
 /* -- opening -- */
 
+static enum status no_device(const char *name)
+{
+    return status_set(STATUS_CONFIG,
+                      "no device '%s'; there are auto, cpu, ref, and with a GPU cuda or cuda:N",
+                      name);
+}
+
 static enum status open_cpu(struct backend *backend, enum compute compute, int n_threads)
 {
     if (compute == COMPUTE_TF32)
@@ -99,9 +106,7 @@ static enum status open_parts(struct backend *backend, const struct parts *parts
         return ref_float_open(backend);
     if (is_processor && strcmp(stem, "ref64") == 0)
         return ref_double_open(backend);
-    return status_set(STATUS_CONFIG,
-                      "no device '%s'; there are auto, cpu, ref, and with a GPU cuda or cuda:N",
-                      stem);
+    return no_device(stem);
 }
 
 enum status backend_open_for(struct backend *backend, const char *device, enum compute compute,
@@ -110,9 +115,7 @@ enum status backend_open_for(struct backend *backend, const char *device, enum c
     struct parts parts;
     *backend = (struct backend){0};
     if (!take_apart(device, &parts))
-        return status_set(STATUS_CONFIG,
-                          "no device '%s'; there are auto, cpu, ref, and with a GPU cuda or cuda:N",
-                          device);
+        return no_device(device);
     if (parts.compute == COMPUTE_F32)
         parts.compute = compute;
     const enum status status =

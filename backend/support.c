@@ -1,8 +1,9 @@
-/* What implementations share; a module has its own copy. */
+/* Errors, checks of shapes, Adam's settings, and linear_top_k() of the operations. */
+#include "backend/support.h"
+
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
-
-#include "backend/backend.h"
 
 void backend_fail(struct backend *backend, const char *format, ...)
 {
@@ -32,4 +33,82 @@ void backend_linear_top_k(struct backend *backend, const struct tensor *values,
         backend->ops->linear(backend, &logits, &x_part, weight, true, bias, ACTIVATION_NONE, false);
         backend->ops->top_k_log_sum(backend, &values_part, &indices_part, &sums_part, &logits);
     }
+}
+
+/* -- shapes -- */
+
+struct lstm_shape lstm_shape_of(const struct tensor *r, const struct tensor *x,
+                                const struct lstm *lstm)
+{
+    CHECK(x->rank == 3 && r->rank == 3, "ranks %d and %d", x->rank, r->rank);
+    const struct lstm_shape s = {.n_t = x->dim[0],
+                                 .n_b = x->dim[1],
+                                 .n_i = x->dim[2],
+                                 .n_h = lstm->recurrent->value.dim[1] / 4,
+                                 .n_p = r->dim[2],
+                                 .back = lstm->reversed ? 1 : -1};
+    const struct tensor *wx = &lstm->input->value, *wh = &lstm->recurrent->value;
+    CHECK(r->dim[0] == s.n_t && r->dim[1] == s.n_b && wx->dim[0] == s.n_i &&
+              wx->dim[1] == 4 * s.n_h && wh->dim[0] == s.n_p && wh->dim[1] == 4 * s.n_h &&
+              tensor_count(&lstm->bias) == 4 * s.n_h &&
+              tensor_count(&lstm->gates) == 4 * s.n_t * s.n_b * s.n_h &&
+              tensor_count(&lstm->cells) == s.n_t * s.n_b * s.n_h,
+          "LSTM of %lld cells", (long long)s.n_h);
+    if (lstm->projection)
+        CHECK(lstm->projection->value.dim[0] == s.n_h && lstm->projection->value.dim[1] == s.n_p &&
+                  tensor_count(&lstm->hidden) == s.n_t * s.n_b * s.n_h,
+              "projection of %lld cells to %lld", (long long)s.n_h, (long long)s.n_p);
+    else
+        CHECK(s.n_p == s.n_h, "%lld cells, and %lld outputs without a projection", (long long)s.n_h,
+              (long long)s.n_p);
+    CHECK(lstm->lengths.rank == 0 || tensor_count(&lstm->lengths) == s.n_b, "%lld lengths",
+          (long long)tensor_count(&lstm->lengths));
+    return s;
+}
+
+void lstm_check_cells(const struct tensor *gates, const struct tensor *cells,
+                      const struct tensor *before, const struct tensor *third)
+{
+    const int64_t n_h = tensor_columns(cells);
+    CHECK(tensor_columns(gates) == 4 * n_h && tensor_rows(gates) == tensor_rows(cells) &&
+              tensor_count(third) == tensor_count(cells) &&
+              (!before || tensor_count(before) == tensor_count(cells)),
+          "cells [%lld, %lld]", (long long)tensor_rows(cells), (long long)n_h);
+}
+
+void lstm_check_step(const struct tensor *cells, const struct tensor *hidden,
+                     const struct lstm_step *step)
+{
+    const int64_t n_h = tensor_columns(cells);
+    CHECK(tensor_columns(&step->inputs) == 4 * n_h && tensor_columns(&step->recurrent) == 4 * n_h &&
+              tensor_columns(&step->before) == n_h && tensor_count(hidden) == tensor_count(cells),
+          "%lld cells", (long long)n_h);
+}
+
+void additive_check(const struct tensor *scores, const struct tensor *query,
+                    const struct tensor *keys, const struct tensor *v, const struct tensor *lengths)
+{
+    CHECK(scores->rank == 3 && query->rank == 3 && keys->rank == 3 &&
+              query->dim[0] == scores->dim[0] && query->dim[1] == scores->dim[1] &&
+              keys->dim[0] == scores->dim[2] && keys->dim[1] == scores->dim[1] &&
+              query->dim[2] == tensor_count(v) && keys->dim[2] == tensor_count(v) &&
+              tensor_count(lengths) == scores->dim[1],
+          "scores [%lld, %lld, %lld]", (long long)scores->dim[0], (long long)scores->dim[1],
+          (long long)scores->dim[2]);
+}
+
+/* -- Adam -- */
+
+struct adam_rates adam_rates_of(const struct adam *adam, bool has_first)
+{
+    const double unbias1 = has_first ? 1 - pow(adam->beta1, (double)adam->step) : 1;
+    const double unbias2 = 1 - pow(adam->beta2, (double)adam->step);
+    return (struct adam_rates){.keep1 = (float)adam->beta1,
+                               .add1 = (float)(1 - adam->beta1),
+                               .keep2 = (float)adam->beta2,
+                               .add2 = (float)(1 - adam->beta2),
+                               .gradient_scale = (float)adam->gradient_scale,
+                               .step = (float)(adam->learning_rate / unbias1),
+                               .unbias2 = (float)(1 / unbias2),
+                               .epsilon = (float)adam->epsilon};
 }

@@ -62,19 +62,6 @@ static void cpu_attention_softmax_backward(struct backend *backend, const struct
 
 /* -- additive scores -- */
 
-static void check_additive(const struct tensor *scores, const struct tensor *query,
-                           const struct tensor *keys, const struct tensor *v,
-                           const struct tensor *lengths)
-{
-    CHECK(scores->rank == 3 && query->rank == 3 && keys->rank == 3 &&
-              query->dim[0] == scores->dim[0] && query->dim[1] == scores->dim[1] &&
-              keys->dim[0] == scores->dim[2] && keys->dim[1] == scores->dim[1] &&
-              query->dim[2] == tensor_count(v) && keys->dim[2] == tensor_count(v) &&
-              tensor_count(lengths) == scores->dim[1],
-          "scores [%lld, %lld, %lld]", (long long)scores->dim[0], (long long)scores->dim[1],
-          (long long)scores->dim[2]);
-}
-
 /* The sum over a of v tanh(query + key), lane by lane as in vector_dot(). */
 VECTOR_INLINE float tanh_dot(const float *v, const float *query, const float *key, int64_t n_a)
 {
@@ -100,7 +87,7 @@ static void cpu_additive_scores(struct backend *backend, const struct tensor *sc
                                 const struct tensor *query, const struct tensor *keys,
                                 const struct tensor *v, const struct tensor *lengths)
 {
-    check_additive(scores, query, keys, v, lengths);
+    additive_check(scores, query, keys, v, lengths);
     if (!context_enter(backend))
         return;
     const int64_t n_b = scores->dim[1], n_s = scores->dim[2], n_a = tensor_count(v);
@@ -144,7 +131,7 @@ static void cpu_additive_scores_backward(struct backend *backend, const struct t
                                          const struct tensor *v, const struct tensor *lengths,
                                          const struct tensor *d_scores)
 {
-    check_additive(d_scores, query, keys, v, lengths);
+    additive_check(d_scores, query, keys, v, lengths);
     if (!context_enter(backend))
         return;
     const int64_t n_b = d_scores->dim[1], n_s = d_scores->dim[2], n_a = tensor_count(v);

@@ -21,11 +21,6 @@ struct blocks {
     float *memory; /* for the call, as much as was asked for, aligned to a cache line */
 };
 
-static inline int64_t group_count(const struct tensor *groups)
-{
-    return groups ? tensor_count(groups) - 1 : 1;
-}
-
 /* No more blocks than this come of so many rows. */
 static inline int64_t block_limit(const struct tensor *groups, int64_t n_rows)
 {
@@ -74,16 +69,6 @@ static inline void join_blocks(double *sums, const struct blocks *blocks, int64_
 static inline int64_t first_of(const int32_t *starts, int64_t k, int64_t n)
 {
     return starts ? starts[n] : n * k;
-}
-
-static inline int32_t *ints_or_null(const struct tensor *tensor)
-{
-    return tensor && tensor->rank ? ints(tensor) : NULL;
-}
-
-static inline float *floats_or_null(const struct tensor *tensor)
-{
-    return tensor && tensor->rank ? floats(tensor) : NULL;
 }
 
 #endif

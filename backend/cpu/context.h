@@ -7,8 +7,8 @@
 
 #include <pthread.h>
 
-#include "backend/backend.h"
 #include "backend/cpu/gemm.h"
+#include "backend/support.h"
 
 /* A function that is compiled once for each width of vectors and chosen when the program starts.
  * OpenMP's parallel regions must stay outside of it: the compiler does not clone them. */
@@ -31,18 +31,6 @@ struct context {
 static inline struct context *context_of(const struct backend *backend)
 {
     return backend->context;
-}
-
-static inline float *floats(const struct tensor *tensor)
-{
-    CHECK(tensor->dtype == DTYPE_F32, "tensor of type %d", (int)tensor->dtype);
-    return tensor->data;
-}
-
-static inline int32_t *ints(const struct tensor *tensor)
-{
-    CHECK(tensor->dtype == DTYPE_I32, "tensor of type %d", (int)tensor->dtype);
-    return tensor->data;
 }
 
 /* Prepares the calling thread and its team: denormal numbers count as zero, since one of them slows

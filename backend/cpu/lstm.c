@@ -8,43 +8,8 @@
 #include "backend/cpu/matmul.h"
 #include "backend/cpu/vector.h"
 
-/* Sizes of one layer call. */
-struct shape {
-    int64_t n_t, n_b, n_i, n_h, n_p;
-    int64_t back; /* the step before t is t + back: -1, or 1 when reversed */
-};
-
-static struct shape check_shape(const struct tensor *r, const struct tensor *x,
-                                const struct lstm *lstm)
-{
-    CHECK(x->rank == 3 && r->rank == 3, "ranks %d and %d", x->rank, r->rank);
-    const struct shape s = {.n_t = x->dim[0],
-                            .n_b = x->dim[1],
-                            .n_i = x->dim[2],
-                            .n_h = lstm->recurrent->value.dim[1] / 4,
-                            .n_p = r->dim[2],
-                            .back = lstm->reversed ? 1 : -1};
-    const struct tensor *wx = &lstm->input->value, *wh = &lstm->recurrent->value;
-    CHECK(r->dim[0] == s.n_t && r->dim[1] == s.n_b && wx->dim[0] == s.n_i &&
-              wx->dim[1] == 4 * s.n_h && wh->dim[0] == s.n_p && wh->dim[1] == 4 * s.n_h &&
-              tensor_count(&lstm->bias) == 4 * s.n_h &&
-              tensor_count(&lstm->gates) == 4 * s.n_t * s.n_b * s.n_h &&
-              tensor_count(&lstm->cells) == s.n_t * s.n_b * s.n_h,
-          "LSTM of %lld cells", (long long)s.n_h);
-    if (lstm->projection)
-        CHECK(lstm->projection->value.dim[0] == s.n_h && lstm->projection->value.dim[1] == s.n_p &&
-                  tensor_count(&lstm->hidden) == s.n_t * s.n_b * s.n_h,
-              "projection of %lld cells to %lld", (long long)s.n_h, (long long)s.n_p);
-    else
-        CHECK(s.n_p == s.n_h, "%lld cells, and %lld outputs without a projection", (long long)s.n_h,
-              (long long)s.n_p);
-    CHECK(lstm->lengths.rank == 0 || tensor_count(&lstm->lengths) == s.n_b, "%lld lengths",
-          (long long)tensor_count(&lstm->lengths));
-    return s;
-}
-
 /* Sentences up to the last one that reaches step t; those from there on are over. */
-static int64_t count_active(const struct lstm *lstm, struct shape s, int64_t t)
+static int64_t count_active(const struct lstm *lstm, struct lstm_shape s, int64_t t)
 {
     if (t < 0 || t >= s.n_t)
         return 0;
@@ -92,7 +57,7 @@ KERNEL static void forward_cell(float *restrict gates, float *restrict cell, flo
 }
 
 /* The cells of the first `active` sentences at step t; zero is a row of H zeros. */
-static void forward_cells(struct backend *backend, const struct lstm *lstm, struct shape s,
+static void forward_cells(struct backend *backend, const struct lstm *lstm, struct lstm_shape s,
                           int64_t t, int64_t active, const float *c_before, const float *zero)
 {
     const int32_t *length = lstm->lengths.rank ? ints(&lstm->lengths) : NULL;
@@ -118,7 +83,7 @@ static void forward_cells(struct backend *backend, const struct lstm *lstm, stru
 }
 
 static void forward_step(struct backend *backend, const struct tensor *r, const struct lstm *lstm,
-                         struct shape s, int64_t t, const float *zero)
+                         struct lstm_shape s, int64_t t, const float *zero)
 {
     const int64_t before = t + s.back, active = count_active(lstm, s, t);
     const bool is_first = before < 0 || before >= s.n_t;
@@ -149,7 +114,7 @@ static void forward_step(struct backend *backend, const struct tensor *r, const 
 static void cpu_lstm_forward(struct backend *backend, const struct tensor *r,
                              const struct tensor *x, const struct lstm *given)
 {
-    const struct shape s = check_shape(r, x, given);
+    const struct lstm_shape s = lstm_shape_of(r, x, given);
     if (!context_enter(backend))
         return;
     float *zero = context_scratch(backend, (size_t)s.n_h);
@@ -188,7 +153,7 @@ KERNEL static void backward_cell(float *restrict gates, float *restrict d_cell,
 }
 
 static void backward_cells(struct backend *backend, const struct tensor *d_r,
-                           const struct lstm *lstm, struct shape s, int64_t t, int64_t active,
+                           const struct lstm *lstm, struct lstm_shape s, int64_t t, int64_t active,
                            float *d_cell, const float *d_hidden, const float *zero)
 {
     const int32_t *length = lstm->lengths.rank ? ints(&lstm->lengths) : NULL;
@@ -222,7 +187,7 @@ static void backward_cells(struct backend *backend, const struct tensor *d_r,
 static void weight_gradients(struct backend *backend, const struct tensor *d_r,
                              const struct tensor *x, const struct tensor *r,
                              const struct lstm *lstm, const struct lstm_gradients *gradients,
-                             struct shape s)
+                             struct lstm_shape s)
 {
     const int64_t rows = s.n_t * s.n_b, width = 4 * s.n_h;
     const float *d_a = floats(&lstm->gates);
@@ -245,7 +210,7 @@ static void weight_gradients(struct backend *backend, const struct tensor *d_r,
 
 /* d_first_r: of the state before the first step, or NULL. */
 static void backward_step(struct backend *backend, struct tensor *d_r, float *d_first_r,
-                          const struct lstm *lstm, struct shape s, int64_t t, float *d_cell,
+                          const struct lstm *lstm, struct lstm_shape s, int64_t t, float *d_cell,
                           float *d_hidden, const float *zero)
 {
     const int64_t before = t + s.back, active = count_active(lstm, s, t);
@@ -269,7 +234,7 @@ static void cpu_lstm_backward(struct backend *backend, const struct tensor *d_x,
                               const struct tensor *x, const struct tensor *r,
                               const struct lstm *lstm, const struct lstm_gradients *gradients)
 {
-    const struct shape s = check_shape(r, x, lstm);
+    const struct lstm_shape s = lstm_shape_of(r, x, lstm);
     CHECK(gradients->cell.rank == 0 || tensor_count(&gradients->cell) == s.n_b * s.n_h,
           "gradient of %lld cells", (long long)tensor_count(&gradients->cell));
     if (!context_enter(backend))
@@ -307,21 +272,11 @@ static float *zero_row(struct backend *backend, const struct tensor *before, int
     return zero;
 }
 
-static void check_cells(const struct tensor *gates, const struct tensor *cells,
-                        const struct tensor *before, const struct tensor *third)
-{
-    const int64_t n_h = tensor_columns(cells);
-    CHECK(tensor_columns(gates) == 4 * n_h && tensor_rows(gates) == tensor_rows(cells) &&
-              tensor_count(third) == tensor_count(cells) &&
-              (!before || tensor_count(before) == tensor_count(cells)),
-          "cells [%lld, %lld]", (long long)tensor_rows(cells), (long long)n_h);
-}
-
 static void cpu_lstm_cell(struct backend *backend, const struct tensor *gates,
                           const struct tensor *cells, const struct tensor *hidden,
                           const struct tensor *before)
 {
-    check_cells(gates, cells, before, hidden);
+    lstm_check_cells(gates, cells, before, hidden);
     if (!context_enter(backend))
         return;
     const int64_t n_rows = tensor_rows(cells), n_h = tensor_columns(cells);
@@ -367,9 +322,7 @@ static void cpu_lstm_step_cell(struct backend *backend, const struct tensor *cel
                                const struct tensor *hidden, const struct lstm_step *step)
 {
     const int64_t n_rows = tensor_rows(cells), n_h = tensor_columns(cells);
-    CHECK(tensor_columns(&step->inputs) == 4 * n_h && tensor_columns(&step->recurrent) == 4 * n_h &&
-              tensor_columns(&step->before) == n_h && tensor_count(hidden) == tensor_count(cells),
-          "%lld cells", (long long)n_h);
+    lstm_check_step(cells, hidden, step);
     if (!context_enter(backend))
         return;
     const int n_parts = context_parts(backend, 4 * n_rows * n_h);
@@ -385,8 +338,8 @@ static void cpu_lstm_cell_backward(struct backend *backend, const struct tensor 
                                    const struct tensor *d_cells, const struct tensor *cells,
                                    const struct tensor *before, const struct tensor *d_hidden)
 {
-    check_cells(gates, cells, before, d_hidden);
-    check_cells(gates, cells, before, d_cells);
+    lstm_check_cells(gates, cells, before, d_hidden);
+    lstm_check_cells(gates, cells, before, d_cells);
     if (!context_enter(backend))
         return;
     const int64_t n_rows = tensor_rows(cells), n_h = tensor_columns(cells);

@@ -46,15 +46,9 @@ static void cpu_sum_squares(struct backend *backend, const struct tensor *sum,
     floats(sum)[0] = (float)(floats(sum)[0] + total);
 }
 
-/* Adam's settings as the loop needs them. */
-struct rates {
-    float keep1, add1, keep2, add2; /* beta1, 1 - beta1, beta2, 1 - beta2 */
-    float gradient_scale, step, unbias2, epsilon;
-};
-
 KERNEL static void adam_run(float *restrict value, float *restrict first, float *restrict second,
                             const float *restrict gradient, int64_t from, int64_t to,
-                            struct rates rates)
+                            struct adam_rates rates)
 {
     for (int64_t i = from; i < to; i++) {
         const float g = rates.gradient_scale * gradient[i];
@@ -69,7 +63,7 @@ KERNEL static void adam_run(float *restrict value, float *restrict first, float 
 /* Without a first moment. */
 KERNEL static void adam_second_run(float *restrict value, float *restrict second,
                                    const float *restrict gradient, int64_t from, int64_t to,
-                                   struct rates rates)
+                                   struct adam_rates rates)
 {
     for (int64_t i = from; i < to; i++) {
         const float g = rates.gradient_scale * gradient[i];
@@ -77,20 +71,6 @@ KERNEL static void adam_second_run(float *restrict value, float *restrict second
         second[i] = v;
         value[i] -= rates.step * g / (sqrtf(v * rates.unbias2) + rates.epsilon);
     }
-}
-
-static struct rates rates_of(const struct adam *adam, bool has_first)
-{
-    const double unbias1 = has_first ? 1 - pow(adam->beta1, (double)adam->step) : 1;
-    const double unbias2 = 1 - pow(adam->beta2, (double)adam->step);
-    return (struct rates){.keep1 = (float)adam->beta1,
-                          .add1 = (float)(1 - adam->beta1),
-                          .keep2 = (float)adam->beta2,
-                          .add2 = (float)(1 - adam->beta2),
-                          .gradient_scale = (float)adam->gradient_scale,
-                          .step = (float)(adam->learning_rate / unbias1),
-                          .unbias2 = (float)(1 / unbias2),
-                          .epsilon = (float)adam->epsilon};
 }
 
 static void cpu_adam_step(struct backend *backend, const struct tensor *value,
@@ -103,7 +83,7 @@ static void cpu_adam_step(struct backend *backend, const struct tensor *value,
           "counts differ");
     if (!context_enter(backend))
         return;
-    const struct rates rates = rates_of(adam, first != NULL);
+    const struct adam_rates rates = adam_rates_of(adam, first != NULL);
     const int n_parts = context_parts(backend, count);
 #pragma omp parallel for num_threads(n_parts) schedule(static)
     for (int part = 0; part < n_parts; part++) {
@@ -152,7 +132,7 @@ KERNEL static float factored_moments(float *restrict row, float *restrict column
 KERNEL static void factored_update(float *restrict value, float *restrict root,
                                    const float *restrict row, const float *restrict column,
                                    float *restrict gradient, int64_t in, int64_t out,
-                                   struct rates rates)
+                                   struct adam_rates rates)
 {
     double mean = 0;
     for (int64_t i = 0; i < in; i++)
@@ -184,7 +164,7 @@ static void cpu_adam_factored_step(struct backend *backend, const struct tensor 
           "shapes differ");
     if (!context_enter(backend))
         return;
-    const struct rates rates = rates_of(adam, false);
+    const struct adam_rates rates = adam_rates_of(adam, false);
     const float add = rates.add2 * rates.gradient_scale * rates.gradient_scale;
     const int n_parts = context_parts(backend, count * in * out);
     const int64_t stride = (out + 15) / 16 * 16;

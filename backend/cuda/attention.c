@@ -31,17 +31,12 @@ static void cuda_attention_softmax_backward(struct backend *backend, const struc
                   "attention_softmax_backward");
 }
 
-static struct additive_shape check_additive(const struct tensor *scores, const struct tensor *query,
-                                            const struct tensor *keys, const struct tensor *v,
-                                            const struct tensor *lengths)
+static struct additive_shape additive_shape_of(const struct tensor *scores,
+                                               const struct tensor *query,
+                                               const struct tensor *keys, const struct tensor *v,
+                                               const struct tensor *lengths)
 {
-    CHECK(scores->rank == 3 && query->rank == 3 && keys->rank == 3 &&
-              query->dim[0] == scores->dim[0] && query->dim[1] == scores->dim[1] &&
-              keys->dim[0] == scores->dim[2] && keys->dim[1] == scores->dim[1] &&
-              query->dim[2] == tensor_count(v) && keys->dim[2] == tensor_count(v) &&
-              tensor_count(lengths) == scores->dim[1],
-          "scores [%lld, %lld, %lld]", (long long)scores->dim[0], (long long)scores->dim[1],
-          (long long)scores->dim[2]);
+    additive_check(scores, query, keys, v, lengths);
     return (struct additive_shape){scores->dim[0], scores->dim[1], scores->dim[2], tensor_count(v)};
 }
 
@@ -49,7 +44,7 @@ static void cuda_additive_scores(struct backend *backend, const struct tensor *s
                                  const struct tensor *query, const struct tensor *keys,
                                  const struct tensor *v, const struct tensor *lengths)
 {
-    const struct additive_shape shape = check_additive(scores, query, keys, v, lengths);
+    const struct additive_shape shape = additive_shape_of(scores, query, keys, v, lengths);
     if (!context_enter(backend))
         return;
     context_check(backend,
@@ -64,7 +59,7 @@ static void cuda_additive_scores_backward(struct backend *backend, const struct 
                                           const struct tensor *v, const struct tensor *lengths,
                                           const struct tensor *d_scores)
 {
-    const struct additive_shape shape = check_additive(d_scores, query, keys, v, lengths);
+    const struct additive_shape shape = additive_shape_of(d_scores, query, keys, v, lengths);
     if (!context_enter(backend))
         return;
     float *scratch = context_scratch(backend, additive_scores_backward_scratch(shape));

@@ -2,21 +2,11 @@
 #include "backend/cuda/context.h"
 #include "backend/cuda/kernels.h"
 
-static void check_cells(const struct tensor *gates, const struct tensor *cells,
-                        const struct tensor *before, const struct tensor *third)
-{
-    const int64_t n_h = tensor_columns(cells);
-    CHECK(tensor_columns(gates) == 4 * n_h && tensor_rows(gates) == tensor_rows(cells) &&
-              tensor_count(third) == tensor_count(cells) &&
-              (!before || tensor_count(before) == tensor_count(cells)),
-          "cells [%lld, %lld]", (long long)tensor_rows(cells), (long long)n_h);
-}
-
 static void cuda_lstm_cell(struct backend *backend, const struct tensor *gates,
                            const struct tensor *cells, const struct tensor *hidden,
                            const struct tensor *before)
 {
-    check_cells(gates, cells, before, hidden);
+    lstm_check_cells(gates, cells, before, hidden);
     if (!context_enter(backend))
         return;
     context_check(backend,
@@ -30,9 +20,7 @@ static void cuda_lstm_step_cell(struct backend *backend, const struct tensor *ce
                                 const struct tensor *hidden, const struct lstm_step *step)
 {
     const int64_t n_h = tensor_columns(cells);
-    CHECK(tensor_columns(&step->inputs) == 4 * n_h && tensor_columns(&step->recurrent) == 4 * n_h &&
-              tensor_columns(&step->before) == n_h && tensor_count(hidden) == tensor_count(cells),
-          "%lld cells", (long long)n_h);
+    lstm_check_step(cells, hidden, step);
     if (!context_enter(backend))
         return;
     const struct step_rows rows = {floats(&step->inputs),
@@ -51,8 +39,8 @@ static void cuda_lstm_cell_backward(struct backend *backend, const struct tensor
                                     const struct tensor *d_cells, const struct tensor *cells,
                                     const struct tensor *before, const struct tensor *d_hidden)
 {
-    check_cells(gates, cells, before, d_hidden);
-    check_cells(gates, cells, before, d_cells);
+    lstm_check_cells(gates, cells, before, d_hidden);
+    lstm_check_cells(gates, cells, before, d_cells);
     if (!context_enter(backend))
         return;
     context_check(backend,

@@ -5,12 +5,6 @@
 #include "backend/cuda/context.h"
 #include "backend/cuda/kernels.h"
 
-/* groups: NULL or absent: one group. */
-static inline int64_t group_count(const struct tensor *groups)
-{
-    return groups && groups->rank ? tensor_count(groups) - 1 : 1;
-}
-
 /* Of choices [N, K], or [C] with starts; both may be NULL or absent where backend.h says so. */
 static inline struct choice_shape choice_shape_of(const struct tensor *choices,
                                                   const struct tensor *starts, int64_t n_experts,

@@ -11,7 +11,7 @@
 #include <cuda_runtime.h>
 #include <cudnn.h>
 
-#include "backend/backend.h"
+#include "backend/support.h"
 
 /* Where bytes wait on their way between the host and the device: two halves of page-locked memory
  * in turn, each filled again when the copies out of it are done. */
@@ -62,29 +62,6 @@ enum { STAGING_BYTES = 4 << 20, WORKSPACE_BYTES = 4 << 20 };
 static inline struct context *context_of(const struct backend *backend)
 {
     return backend->context;
-}
-
-static inline float *floats(const struct tensor *tensor)
-{
-    CHECK(tensor->dtype == DTYPE_F32, "tensor of type %d", (int)tensor->dtype);
-    return tensor->data;
-}
-
-static inline int32_t *ints(const struct tensor *tensor)
-{
-    CHECK(tensor->dtype == DTYPE_I32, "tensor of type %d", (int)tensor->dtype);
-    return tensor->data;
-}
-
-/* The same of a tensor that may be NULL or absent: NULL then. */
-static inline float *floats_or_null(const struct tensor *tensor)
-{
-    return tensor && tensor->rank ? floats(tensor) : NULL;
-}
-
-static inline int32_t *ints_or_null(const struct tensor *tensor)
-{
-    return tensor && tensor->rank ? ints(tensor) : NULL;
 }
 
 /* Every operation that computes calls it first: makes the handle's device the calling thread's.

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backend/adam.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -56,15 +58,6 @@ struct additive_shape {
 struct step_rows {
     const float *inputs, *recurrent, *before;                 /* [.., 4H], [.., 4H], [.., H] */
     const int32_t *input_rows, *recurrent_rows, *before_rows; /* [N] */
-};
-
-/* struct adam, with what follows from its step number. */
-struct adam_rates {
-    float keep1, add1, keep2, add2; /* beta and 1 - beta */
-    float gradient_scale;
-    float step;    /* learning rate / (1 - beta1^step) */
-    float unbias2; /* 1 / (1 - beta2^step) */
-    float epsilon;
 };
 
 /* -- memory.cu -- */

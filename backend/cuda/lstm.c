@@ -5,37 +5,6 @@
 #include "backend/cuda/context.h"
 #include "backend/cuda/kernels.h"
 
-/* Sizes of one layer call, and its order of steps. */
-struct shape {
-    int64_t n_t, n_b, n_h, n_p;
-    int64_t back; /* the step before t is t + back: -1, or 1 when reversed */
-};
-
-static struct shape shape_of(const struct tensor *r, const struct tensor *x,
-                             const struct lstm *lstm)
-{
-    const struct tensor *wx = &lstm->input->value, *wh = &lstm->recurrent->value;
-    const struct shape s = {.n_t = x->dim[0],
-                            .n_b = x->dim[1],
-                            .n_h = wx->dim[1] / 4,
-                            .n_p = r->dim[2],
-                            .back = lstm->reversed ? 1 : -1};
-    const int64_t n_cells = s.n_t * s.n_b * s.n_h;
-    CHECK(x->rank == 3 && r->rank == 3 && r->dim[0] == s.n_t && r->dim[1] == s.n_b &&
-              wx->dim[0] == x->dim[2] && wx->dim[1] == 4 * s.n_h && wh->dim[0] == s.n_p &&
-              wh->dim[1] == 4 * s.n_h && tensor_count(&lstm->bias) == 4 * s.n_h &&
-              tensor_count(&lstm->gates) == 4 * n_cells && tensor_count(&lstm->cells) == n_cells,
-          "LSTM of %lld cells", (long long)s.n_h);
-    if (lstm->projection)
-        CHECK(lstm->projection->value.dim[0] == s.n_h && lstm->projection->value.dim[1] == s.n_p &&
-                  tensor_count(&lstm->hidden) == n_cells,
-              "projection of %lld cells to %lld", (long long)s.n_h, (long long)s.n_p);
-    else
-        CHECK(s.n_p == s.n_h, "%lld cells, and %lld outputs without a projection", (long long)s.n_h,
-              (long long)s.n_p);
-    return s;
-}
-
 /* All rows [T*B, D] of a tensor, and those [B, D] of step t. */
 static struct tensor rows_of(const struct tensor *all)
 {
@@ -50,7 +19,7 @@ static struct tensor rows_at(const struct tensor *all, int64_t t)
 
 /* The state before step t: of the step before, or the first one given, or absent. */
 static struct tensor state_before(const struct tensor *all, const struct tensor *first, int64_t t,
-                                  struct shape s)
+                                  struct lstm_shape s)
 {
     const int64_t before = t + s.back;
     if (before >= 0 && before < s.n_t)
@@ -59,7 +28,7 @@ static struct tensor state_before(const struct tensor *all, const struct tensor 
 }
 
 static void fill_behind(struct backend *backend, const struct tensor *all, const struct lstm *lstm,
-                        struct shape s, float value)
+                        struct lstm_shape s, float value)
 {
     if (lstm->lengths.rank && context_enter_reals(backend))
         context_check(backend,
@@ -72,7 +41,7 @@ static void fill_behind(struct backend *backend, const struct tensor *all, const
 /* -- forward -- */
 
 static void forward_step(struct backend *backend, const struct tensor *r, const struct lstm *lstm,
-                         struct shape s, int64_t t)
+                         struct lstm_shape s, int64_t t)
 {
     const struct backend_ops *ops = backend->ops;
     const struct tensor gates = rows_at(&lstm->gates, t), cells = rows_at(&lstm->cells, t);
@@ -94,7 +63,7 @@ static void forward_step(struct backend *backend, const struct tensor *r, const 
 static void cuda_lstm_forward(struct backend *backend, const struct tensor *r,
                               const struct tensor *x, const struct lstm *lstm)
 {
-    const struct shape s = shape_of(r, x, lstm);
+    const struct lstm_shape s = lstm_shape_of(r, x, lstm);
     if (s.n_t * s.n_b == 0)
         return;
     const struct tensor sums = rows_of(&lstm->gates), inputs = rows_of(x);
@@ -113,7 +82,7 @@ struct flow {
     struct tensor d_hidden, d_cells;
 };
 
-static struct tensor slot(float *data, struct shape s)
+static struct tensor slot(float *data, struct lstm_shape s)
 {
     return (struct tensor){.data = data, .dim = {s.n_b, s.n_h}, .rank = 2, .dtype = DTYPE_F32};
 }
@@ -121,7 +90,7 @@ static struct tensor slot(float *data, struct shape s)
 /* The gates of step t become d_a; d_r of the step before, or d_first_r, grows by Wh d_a. */
 static void backward_step(struct backend *backend, struct tensor *d_r, const struct lstm *lstm,
                           const struct lstm_gradients *gradients, const struct flow *flow,
-                          struct shape s, int64_t t)
+                          struct lstm_shape s, int64_t t)
 {
     const struct backend_ops *ops = backend->ops;
     const struct tensor gates = rows_at(&lstm->gates, t), cells = rows_at(&lstm->cells, t);
@@ -141,7 +110,7 @@ static void backward_step(struct backend *backend, struct tensor *d_r, const str
 static void parameter_gradients(struct backend *backend, const struct tensor *d_r,
                                 const struct tensor *x, const struct tensor *r,
                                 const struct lstm *lstm, const struct lstm_gradients *gradients,
-                                struct shape s)
+                                struct lstm_shape s)
 {
     const struct backend_ops *ops = backend->ops;
     const int64_t first = lstm->reversed ? s.n_t - 1 : 0;
@@ -161,7 +130,7 @@ static void cuda_lstm_backward(struct backend *backend, const struct tensor *d_x
                                struct tensor *d_r, const struct tensor *x, const struct tensor *r,
                                const struct lstm *lstm, const struct lstm_gradients *gradients)
 {
-    const struct shape s = shape_of(r, x, lstm);
+    const struct lstm_shape s = lstm_shape_of(r, x, lstm);
     const size_t slot_bytes = (size_t)(s.n_b * s.n_h) * sizeof(float);
     CHECK(gradients->cell.rank == 0 || tensor_count(&gradients->cell) == s.n_b * s.n_h,
           "gradient of %lld cells", (long long)tensor_count(&gradients->cell));

@@ -1,6 +1,4 @@
 /* Sums of squares and Adam. */
-#include <math.h>
-
 #include "backend/cuda/context.h"
 #include "backend/cuda/kernels.h"
 
@@ -18,20 +16,6 @@ static void cuda_sum_squares(struct backend *backend, const struct tensor *sum,
                   "sum_squares");
 }
 
-static struct adam_rates rates_of(const struct adam *adam, bool has_first)
-{
-    const double unbias1 = has_first ? 1 - pow(adam->beta1, (double)adam->step) : 1;
-    const double unbias2 = 1 - pow(adam->beta2, (double)adam->step);
-    return (struct adam_rates){.keep1 = (float)adam->beta1,
-                               .add1 = (float)(1 - adam->beta1),
-                               .keep2 = (float)adam->beta2,
-                               .add2 = (float)(1 - adam->beta2),
-                               .gradient_scale = (float)adam->gradient_scale,
-                               .step = (float)(adam->learning_rate / unbias1),
-                               .unbias2 = (float)(1 / unbias2),
-                               .epsilon = (float)adam->epsilon};
-}
-
 static void cuda_adam_step(struct backend *backend, const struct tensor *value,
                            const struct tensor *first, const struct tensor *second,
                            const struct tensor *gradient, const struct adam *adam)
@@ -45,7 +29,7 @@ static void cuda_adam_step(struct backend *backend, const struct tensor *value,
     context_check(backend,
                   launch_adam_step(context_of(backend)->stream, floats(value),
                                    first ? floats(first) : NULL, floats(second), floats(gradient),
-                                   count, rates_of(adam, first != NULL)),
+                                   count, adam_rates_of(adam, first != NULL)),
                   "adam_step");
 }
 
@@ -65,7 +49,7 @@ static void cuda_adam_factored_step(struct backend *backend, const struct tensor
     context_check(backend,
                   launch_adam_factored_step(context_of(backend)->stream, floats(value), floats(row),
                                             floats(column), floats(gradient), scratch, n_matrices,
-                                            in, out, rates_of(adam, false)),
+                                            in, out, adam_rates_of(adam, false)),
                   "adam_factored_step");
 }
 

@@ -3,19 +3,6 @@
 
 #include "backend/ref/real.h"
 
-static void check_additive(const struct tensor *scores, const struct tensor *query,
-                           const struct tensor *keys, const struct tensor *v,
-                           const struct tensor *lengths)
-{
-    CHECK(scores->rank == 3 && query->rank == 3 && keys->rank == 3 &&
-              query->dim[0] == scores->dim[0] && query->dim[1] == scores->dim[1] &&
-              keys->dim[0] == scores->dim[2] && keys->dim[1] == scores->dim[1] &&
-              query->dim[2] == tensor_count(v) && keys->dim[2] == tensor_count(v) &&
-              tensor_count(lengths) == scores->dim[1],
-          "scores [%lld, %lld, %lld]", (long long)scores->dim[0], (long long)scores->dim[1],
-          (long long)scores->dim[2]);
-}
-
 static int32_t checked_length(const struct tensor *weights, const struct tensor *lengths,
                               int64_t sentence)
 {
@@ -94,7 +81,7 @@ static void ref_additive_scores(struct backend *backend, const struct tensor *sc
                                 const struct tensor *v, const struct tensor *lengths)
 {
     (void)backend;
-    check_additive(scores, query, keys, v, lengths);
+    additive_check(scores, query, keys, v, lengths);
     const struct additive operands = {query, keys, v, lengths, NULL};
     const int64_t n_s = scores->dim[2];
     for (int64_t n = 0; n < tensor_rows(scores); n++) {
@@ -115,7 +102,7 @@ static void ref_additive_scores_backward(struct backend *backend, const struct t
                                          const struct tensor *d_scores)
 {
     (void)backend;
-    check_additive(d_scores, query, keys, v, lengths);
+    additive_check(d_scores, query, keys, v, lengths);
     const struct additive scores = {query, keys, v, lengths, d_scores};
     const int64_t n_t = d_scores->dim[0], n_b = d_scores->dim[1], n_s = d_scores->dim[2];
     const int64_t n_a = tensor_count(v);

@@ -4,11 +4,6 @@
 
 #include "backend/ref/real.h"
 
-static inline int64_t group_count(const struct tensor *groups)
-{
-    return groups ? tensor_count(groups) - 1 : 1;
-}
-
 /* Rows group_first(g) .. group_end(g)-1 of x are group g's. */
 static inline int64_t group_first(const struct tensor *groups, int64_t g)
 {

@@ -4,39 +4,6 @@
 
 #include "backend/ref/real.h"
 
-/* Sizes and places of one layer call. */
-struct shape {
-    int64_t n_t, n_b, n_i, n_h, n_p;
-    int64_t back; /* the step before t is t + back: -1, or 1 when reversed */
-};
-
-static struct shape check_shape(const struct tensor *r, const struct tensor *x,
-                                const struct lstm *lstm)
-{
-    CHECK(x->rank == 3 && r->rank == 3, "ranks %d and %d", x->rank, r->rank);
-    const struct shape s = {.n_t = x->dim[0],
-                            .n_b = x->dim[1],
-                            .n_i = x->dim[2],
-                            .n_h = lstm->recurrent->value.dim[1] / 4,
-                            .n_p = r->dim[2],
-                            .back = lstm->reversed ? 1 : -1};
-    const struct tensor *wx = &lstm->input->value, *wh = &lstm->recurrent->value;
-    CHECK(r->dim[0] == s.n_t && r->dim[1] == s.n_b && wx->dim[0] == s.n_i &&
-              wx->dim[1] == 4 * s.n_h && wh->dim[0] == s.n_p && wh->dim[1] == 4 * s.n_h &&
-              tensor_count(&lstm->bias) == 4 * s.n_h &&
-              tensor_count(&lstm->gates) == 4 * s.n_t * s.n_b * s.n_h &&
-              tensor_count(&lstm->cells) == s.n_t * s.n_b * s.n_h,
-          "LSTM of %lld cells", (long long)s.n_h);
-    if (lstm->projection)
-        CHECK(lstm->projection->value.dim[0] == s.n_h && lstm->projection->value.dim[1] == s.n_p &&
-                  tensor_count(&lstm->hidden) == s.n_t * s.n_b * s.n_h,
-              "projection of %lld cells to %lld", (long long)s.n_h, (long long)s.n_p);
-    else
-        CHECK(s.n_p == s.n_h, "%lld cells, and %lld outputs without a projection", (long long)s.n_h,
-              (long long)s.n_p);
-    return s;
-}
-
 static bool is_active(const struct lstm *lstm, int64_t t, int64_t b)
 {
     return lstm->lengths.rank == 0 || t < ints(&lstm->lengths)[b];
@@ -44,7 +11,7 @@ static bool is_active(const struct lstm *lstm, int64_t t, int64_t b)
 
 /* State before step t: of the step before, or the first one given, or zero. */
 static const real *state_before(const struct tensor *all, const struct tensor *first, int64_t t,
-                                int64_t b, struct shape s)
+                                int64_t b, struct lstm_shape s)
 {
     const int64_t width = tensor_columns(all), before = t + s.back;
     if (before >= 0 && before < s.n_t)
@@ -84,7 +51,7 @@ static void backward_row(real *gates, real *d_cell, const real *cell, const real
 
 /* The sums a [4H] of one row; r_before may be NULL. */
 static void sum_gates(real *gates, const real *x_row, const real *r_before, const struct lstm *lstm,
-                      struct shape s)
+                      struct lstm_shape s)
 {
     const int64_t width = 4 * s.n_h;
     if (lstm->input->blocks.rank) {
@@ -104,7 +71,7 @@ static void sum_gates(real *gates, const real *x_row, const real *r_before, cons
     }
 }
 
-static void project(real *r_row, const real *hidden, const struct lstm *lstm, struct shape s)
+static void project(real *r_row, const real *hidden, const struct lstm *lstm, struct lstm_shape s)
 {
     if (lstm->projection->blocks.rank) {
         REF(int8_row)(r_row, hidden, lstm->projection, false, 0, NULL, ACTIVATION_NONE, false);
@@ -119,7 +86,7 @@ static void project(real *r_row, const real *hidden, const struct lstm *lstm, st
 }
 
 static void forward_cell(const struct tensor *r, const struct tensor *x, const struct lstm *lstm,
-                         struct shape s, int64_t t, int64_t b)
+                         struct lstm_shape s, int64_t t, int64_t b)
 {
     const int64_t n = t * s.n_b + b, width = 4 * s.n_h;
     real *gates = reals(&lstm->gates) + n * width;
@@ -146,7 +113,7 @@ static void ref_lstm_forward(struct backend *backend, const struct tensor *r,
                              const struct tensor *x, const struct lstm *given)
 {
     (void)backend;
-    const struct shape s = check_shape(r, x, given);
+    const struct lstm_shape s = lstm_shape_of(r, x, given);
     struct lstm lstm = *given;
     if (!lstm.projection)
         lstm.hidden = *r;
@@ -159,7 +126,7 @@ static void ref_lstm_forward(struct backend *backend, const struct tensor *r,
  * grows by Wh d_a, and d_cell, the gradient that reaches this cell from the step after, becomes
  * that of the step before. */
 static void backward_cell(struct tensor *d_r, const struct tensor *d_first_r,
-                          const struct lstm *lstm, struct shape s, int64_t t, int64_t b,
+                          const struct lstm *lstm, struct lstm_shape s, int64_t t, int64_t b,
                           real *d_cell, real *d_hidden)
 {
     const int64_t n = t * s.n_b + b, width = 4 * s.n_h, before = t + s.back;
@@ -198,7 +165,8 @@ static void backward_cell(struct tensor *d_r, const struct tensor *d_first_r,
 /* d_weight [in, out] += sum over t and b of left [t, b, in]^T right [t, b, out]. With first, left
  * is a state that `right` meets one step later, and first the one before all (or absent). */
 static void weight_gradient(const struct tensor *d_weight, const struct tensor *left,
-                            const struct tensor *first, const struct tensor *right, struct shape s)
+                            const struct tensor *first, const struct tensor *right,
+                            struct lstm_shape s)
 {
     const int64_t in = d_weight->dim[0], out = d_weight->dim[1];
     for (int64_t i = 0; i < in; i++)
@@ -214,7 +182,7 @@ static void weight_gradient(const struct tensor *d_weight, const struct tensor *
         }
 }
 
-static void input_gradient(const struct tensor *d_x, const struct lstm *lstm, struct shape s)
+static void input_gradient(const struct tensor *d_x, const struct lstm *lstm, struct lstm_shape s)
 {
     const int64_t width = 4 * s.n_h;
     for (int64_t n = 0; n < s.n_t * s.n_b; n++)
@@ -229,7 +197,7 @@ static void input_gradient(const struct tensor *d_x, const struct lstm *lstm, st
 
 static void parameter_gradients(const struct tensor *d_r, const struct tensor *x,
                                 const struct tensor *r, const struct lstm *lstm,
-                                const struct lstm_gradients *gradients, struct shape s)
+                                const struct lstm_gradients *gradients, struct lstm_shape s)
 {
     if (lstm->projection)
         weight_gradient(&gradients->projection, &lstm->hidden, NULL, d_r, s);
@@ -247,7 +215,7 @@ static void ref_lstm_backward(struct backend *backend, const struct tensor *d_x,
                               const struct tensor *x, const struct tensor *r,
                               const struct lstm *lstm, const struct lstm_gradients *gradients)
 {
-    const struct shape s = check_shape(r, x, lstm);
+    const struct lstm_shape s = lstm_shape_of(r, x, lstm);
     CHECK(gradients->cell.rank == 0 || tensor_count(&gradients->cell) == s.n_b * s.n_h,
           "gradient of %lld cells", (long long)tensor_count(&gradients->cell));
     const struct tensor *cell = &gradients->cell;
@@ -273,22 +241,12 @@ static void ref_lstm_backward(struct backend *backend, const struct tensor *d_x,
         input_gradient(d_x, lstm, s);
 }
 
-static void check_cells(const struct tensor *gates, const struct tensor *cells,
-                        const struct tensor *before, const struct tensor *third)
-{
-    const int64_t n_h = tensor_columns(cells);
-    CHECK(tensor_columns(gates) == 4 * n_h && tensor_rows(gates) == tensor_rows(cells) &&
-              tensor_count(third) == tensor_count(cells) &&
-              (!before || tensor_count(before) == tensor_count(cells)),
-          "cells [%lld, %lld]", (long long)tensor_rows(cells), (long long)n_h);
-}
-
 static void ref_lstm_cell(struct backend *backend, const struct tensor *gates,
                           const struct tensor *cells, const struct tensor *hidden,
                           const struct tensor *before)
 {
     (void)backend;
-    check_cells(gates, cells, before, hidden);
+    lstm_check_cells(gates, cells, before, hidden);
     const int64_t n_h = tensor_columns(cells);
     for (int64_t n = 0; n < tensor_rows(cells); n++)
         forward_row(reals(gates) + n * 4 * n_h, reals(cells) + n * n_h, reals(hidden) + n * n_h,
@@ -308,9 +266,7 @@ static void ref_lstm_step_cell(struct backend *backend, const struct tensor *cel
                                const struct tensor *hidden, const struct lstm_step *step)
 {
     const int64_t n_h = tensor_columns(cells);
-    CHECK(tensor_columns(&step->inputs) == 4 * n_h && tensor_columns(&step->recurrent) == 4 * n_h &&
-              tensor_columns(&step->before) == n_h && tensor_count(hidden) == tensor_count(cells),
-          "%lld cells", (long long)n_h);
+    lstm_check_step(cells, hidden, step);
     real *gates = calloc((size_t)(4 * n_h), sizeof *gates);
     if (!gates) {
         backend_fail(backend, "no memory for the reference LSTM");
@@ -332,8 +288,8 @@ static void ref_lstm_cell_backward(struct backend *backend, const struct tensor 
                                    const struct tensor *before, const struct tensor *d_hidden)
 {
     (void)backend;
-    check_cells(gates, cells, before, d_hidden);
-    check_cells(gates, cells, before, d_cells);
+    lstm_check_cells(gates, cells, before, d_hidden);
+    lstm_check_cells(gates, cells, before, d_cells);
     const int64_t n_h = tensor_columns(cells);
     for (int64_t n = 0; n < tensor_rows(cells); n++)
         backward_row(reals(gates) + n * 4 * n_h, reals(d_cells) + n * n_h, reals(cells) + n * n_h,

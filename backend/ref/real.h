@@ -6,7 +6,7 @@
 #ifndef MIXT_BACKEND_REF_REAL_H
 #define MIXT_BACKEND_REF_REAL_H
 
-#include "backend/backend.h"
+#include "backend/support.h"
 
 #ifdef REF_DOUBLE
 typedef double real;
@@ -21,12 +21,6 @@ typedef float real;
 static inline real *reals(const struct tensor *tensor)
 {
     CHECK(tensor->dtype == REAL_DTYPE, "tensor of type %d", (int)tensor->dtype);
-    return tensor->data;
-}
-
-static inline int32_t *ints(const struct tensor *tensor)
-{
-    CHECK(tensor->dtype == DTYPE_I32, "tensor of type %d", (int)tensor->dtype);
     return tensor->data;
 }
 
