@@ -141,10 +141,14 @@ struct lstm {
                                   with the gradients of a */
     struct tensor cells;       /* out [T, B, H] c_t */
     struct tensor hidden;      /* out [T, B, H] m_t; absent without a projection: r holds it */
+    struct tensor room;        /* in place of these three, which are absent then: [lstm_room()] real
+                                  for what the backend wants to keep for one backward pass. r must
+                                  stay as it is until then */
 };
 
 /* Gradients of the above; all but `cell` accumulate. input absent: those of the parameters are not
- * wanted; the caller finds d_a in the gates when it wants them after all. */
+ * wanted; the caller finds d_a in the gates when it wants them after all. With `room`, those of the
+ * states are there only where the states were given. */
 struct lstm_gradients {
     struct tensor input;      /* [I, 4H] */
     struct tensor recurrent;  /* [P, 4H] */
@@ -278,10 +282,12 @@ struct backend_ops {
 
     /* -- layers -- */
 
+    /* Numbers of room that an LSTM over x [T, B, I] wants; only shapes are looked at. */
+    int64_t (*lstm_room)(B, IN x, const struct lstm *lstm);
     /* r [T, B, P] from x [T, B, I]; see struct lstm. */
     void (*lstm_forward)(B, OUT r, IN x, const struct lstm *lstm);
     /* d_x [T, B, I] (NULL: not wanted) from d_r [T, B, P], which becomes the whole gradient of each
-     * r, that of the steps after it included. */
+     * r, that of the steps after it included; with room it is undefined afterwards. */
     void (*lstm_backward)(B, OUT d_x, struct tensor *d_r, IN x, IN r, const struct lstm *lstm,
                           const struct lstm_gradients *gradients);
     /* The cells alone, of any N rows: gates [N, 4H] inout hold the sums a and become the gates,

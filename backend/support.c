@@ -37,6 +37,14 @@ void backend_linear_top_k(struct backend *backend, const struct tensor *values,
 
 /* -- shapes -- */
 
+static void check_records(const struct lstm *lstm, int64_t n_cells)
+{
+    CHECK(tensor_count(&lstm->gates) == 4 * n_cells && tensor_count(&lstm->cells) == n_cells &&
+              (!lstm->projection || tensor_count(&lstm->hidden) == n_cells),
+          "%lld gates and %lld cells", (long long)tensor_count(&lstm->gates),
+          (long long)tensor_count(&lstm->cells));
+}
+
 struct lstm_shape lstm_shape_of(const struct tensor *r, const struct tensor *x,
                                 const struct lstm *lstm)
 {
@@ -50,20 +58,47 @@ struct lstm_shape lstm_shape_of(const struct tensor *r, const struct tensor *x,
     const struct tensor *wx = &lstm->input->value, *wh = &lstm->recurrent->value;
     CHECK(r->dim[0] == s.n_t && r->dim[1] == s.n_b && wx->dim[0] == s.n_i &&
               wx->dim[1] == 4 * s.n_h && wh->dim[0] == s.n_p && wh->dim[1] == 4 * s.n_h &&
-              tensor_count(&lstm->bias) == 4 * s.n_h &&
-              tensor_count(&lstm->gates) == 4 * s.n_t * s.n_b * s.n_h &&
-              tensor_count(&lstm->cells) == s.n_t * s.n_b * s.n_h,
+              tensor_count(&lstm->bias) == 4 * s.n_h,
           "LSTM of %lld cells", (long long)s.n_h);
     if (lstm->projection)
-        CHECK(lstm->projection->value.dim[0] == s.n_h && lstm->projection->value.dim[1] == s.n_p &&
-                  tensor_count(&lstm->hidden) == s.n_t * s.n_b * s.n_h,
+        CHECK(lstm->projection->value.dim[0] == s.n_h && lstm->projection->value.dim[1] == s.n_p,
               "projection of %lld cells to %lld", (long long)s.n_h, (long long)s.n_p);
     else
         CHECK(s.n_p == s.n_h, "%lld cells, and %lld outputs without a projection", (long long)s.n_h,
               (long long)s.n_p);
     CHECK(lstm->lengths.rank == 0 || tensor_count(&lstm->lengths) == s.n_b, "%lld lengths",
           (long long)tensor_count(&lstm->lengths));
+    if (lstm->room.rank == 0)
+        check_records(lstm, s.n_t * s.n_b * s.n_h);
     return s;
+}
+
+int64_t lstm_room_of(struct backend *backend, const struct tensor *x, const struct lstm *lstm)
+{
+    (void)backend;
+    const int64_t n_cells = tensor_rows(x) * (lstm->recurrent->value.dim[1] / 4);
+    return (lstm->projection ? 6 : 5) * n_cells;
+}
+
+/* Numbers first.. of the room as [T, B, width]. */
+static struct tensor part_of_room(const struct tensor *room, int64_t first, struct lstm_shape s,
+                                  int64_t width)
+{
+    const struct tensor part = tensor_slice(room, first, s.n_t * s.n_b * width);
+    return tensor_as_3d(&part, s.n_t, s.n_b, width);
+}
+
+struct lstm lstm_in_room(const struct lstm *lstm, struct lstm_shape s)
+{
+    struct lstm placed = *lstm;
+    const int64_t n_cells = s.n_t * s.n_b * s.n_h;
+    if (lstm->room.rank == 0)
+        return placed;
+    placed.gates = part_of_room(&lstm->room, 0, s, 4 * s.n_h);
+    placed.cells = part_of_room(&lstm->room, 4 * n_cells, s, s.n_h);
+    if (lstm->projection)
+        placed.hidden = part_of_room(&lstm->room, 5 * n_cells, s, s.n_h);
+    return placed;
 }
 
 void lstm_check_cells(const struct tensor *gates, const struct tensor *cells,

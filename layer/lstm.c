@@ -32,31 +32,31 @@ void lstm_init(struct lstm_layer *layer, struct param_list *params, const char *
         "%s.bias", prefix);
 }
 
-/* The backend's description of this layer, with fresh records for [T, B]. */
-static struct lstm describe(const struct lstm_layer *layer, const struct pass *pass, int64_t n_t,
-                            int64_t n_b)
+/* A record of x with a fresh r, and without anything for what happens in between. */
+static struct lstm_record describe(const struct lstm_layer *layer, const struct pass *pass,
+                                   const struct tensor *x)
 {
-    const int64_t n_h = layer->recurrent->weight.value.dim[1] / 4;
-    struct lstm lstm = {.input = &layer->input->weight,
-                        .recurrent = &layer->recurrent->weight,
-                        .bias = layer->bias->weight.value,
-                        .reversed = layer->is_reversed,
-                        .gates = pass_3d(pass, n_t, n_b, 4 * n_h),
-                        .cells = pass_3d(pass, n_t, n_b, n_h)};
-    if (layer->projection) {
-        lstm.projection = &layer->projection->weight;
-        lstm.hidden = pass_3d(pass, n_t, n_b, n_h);
-    }
-    return lstm;
+    const int64_t n_out = layer->recurrent->weight.value.dim[0];
+    return (struct lstm_record){
+        .x = *x,
+        .r = pass_3d(pass, x->dim[0], x->dim[1], n_out),
+        .lstm = {.input = &layer->input->weight,
+                 .recurrent = &layer->recurrent->weight,
+                 .projection = layer->projection ? &layer->projection->weight : NULL,
+                 .bias = layer->bias->weight.value,
+                 .reversed = layer->is_reversed}};
 }
 
 void lstm_layer_forward(const struct lstm_layer *layer, const struct pass *pass,
                         struct lstm_record *record, const struct tensor *x,
                         const struct tensor *lengths)
 {
-    lstm_layer_record(layer, pass, record, x);
+    struct backend *backend = pass->backend;
+    *record = describe(layer, pass, x);
     record->lstm.lengths = *lengths;
-    pass->backend->ops->lstm_forward(pass->backend, &record->r, x, &record->lstm);
+    record->lstm.room =
+        tensor_1d(pass->arena, backend->real, backend->ops->lstm_room(backend, x, &record->lstm));
+    backend->ops->lstm_forward(backend, &record->r, x, &record->lstm);
 }
 
 void lstm_layer_backward(const struct lstm_layer *layer, const struct pass *pass,
@@ -76,9 +76,13 @@ void lstm_layer_backward(const struct lstm_layer *layer, const struct pass *pass
 void lstm_layer_record(const struct lstm_layer *layer, const struct pass *pass,
                        struct lstm_record *record, const struct tensor *x)
 {
-    record->x = *x;
-    record->r = pass_3d(pass, x->dim[0], x->dim[1], layer->recurrent->weight.value.dim[0]);
-    record->lstm = describe(layer, pass, x->dim[0], x->dim[1]);
+    const int64_t n_t = x->dim[0], n_b = x->dim[1];
+    const int64_t n_h = layer->recurrent->weight.value.dim[1] / 4;
+    *record = describe(layer, pass, x);
+    record->lstm.gates = pass_3d(pass, n_t, n_b, 4 * n_h);
+    record->lstm.cells = pass_3d(pass, n_t, n_b, n_h);
+    if (layer->projection)
+        record->lstm.hidden = pass_3d(pass, n_t, n_b, n_h);
 }
 
 /* The record of all steps seen as that of step t, with the state before it. */

@@ -19,7 +19,7 @@ struct lstm_layer {
 struct lstm_record {
     struct tensor x;  /* [T, B, I] borrowed */
     struct tensor r;  /* [T, B, P] the layer's output */
-    struct lstm lstm; /* gates, cells, hidden */
+    struct lstm lstm; /* its room, or, step by step, gates, cells, hidden */
 };
 
 /* Adds "PREFIX.input", ".recurrent", ".projection", ".bias". Matrices are uniform in +-1/sqrt(H),

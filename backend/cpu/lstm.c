@@ -121,7 +121,7 @@ static void cpu_lstm_forward(struct backend *backend, const struct tensor *r,
     if (!zero)
         return;
     clear(zero, s.n_h);
-    struct lstm lstm = *given;
+    struct lstm lstm = lstm_in_room(given, s);
     if (!lstm.projection)
         lstm.hidden = *r;
     matmul_rows(backend, floats(&lstm.gates), floats(x), s.n_t * s.n_b, lstm.input, false,
@@ -232,9 +232,10 @@ static void backward_step(struct backend *backend, struct tensor *d_r, float *d_
 
 static void cpu_lstm_backward(struct backend *backend, const struct tensor *d_x, struct tensor *d_r,
                               const struct tensor *x, const struct tensor *r,
-                              const struct lstm *lstm, const struct lstm_gradients *gradients)
+                              const struct lstm *given, const struct lstm_gradients *gradients)
 {
-    const struct lstm_shape s = lstm_shape_of(r, x, lstm);
+    const struct lstm_shape s = lstm_shape_of(r, x, given);
+    const struct lstm placed = lstm_in_room(given, s), *lstm = &placed;
     CHECK(gradients->cell.rank == 0 || tensor_count(&gradients->cell) == s.n_b * s.n_h,
           "gradient of %lld cells", (long long)tensor_count(&gradients->cell));
     if (!context_enter(backend))

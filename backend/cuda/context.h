@@ -37,6 +37,17 @@ struct known_offsets {
     const void *of; /* the tensor's address on the device */
 };
 
+/* cuDNN, and what it is told of an LSTM layer; made once, filled in for each call. */
+struct dnn {
+    cudnnHandle_t handle;
+    cudnnRNNDescriptor_t network;
+    cudnnRNNDataDescriptor_t x, y;
+    cudnnTensorDescriptor_t h, c;         /* states */
+    cudnnTensorDescriptor_t matrix, bias; /* of one gate */
+    int *lengths;                         /* owned [n_lengths] */
+    int64_t n_lengths;
+};
+
 /* Device memory that grows to the largest call and stays. */
 struct room {
     void *memory; /* owned */
@@ -48,12 +59,12 @@ struct context {
     cudaStream_t stream;
     cublasHandle_t blas;
     cublasLtHandle_t blas_lt;
-    cudnnHandle_t dnn;
     struct room scratch, layer_scratch;
     void *workspace;             /* owned, on the device [WORKSPACE_BYTES]: cuBLAS's own */
     const void **group_pointers; /* owned, on the device: the matrices of a grouped product */
     struct staging staging;
     struct lt_description lt;
+    struct dnn dnn;
     struct known_offsets offsets;
 };
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "backend/cuda/context.h"
+#include "backend/cuda/dnn.h"
 #include "backend/cuda/product.h"
 #include "backend/module.h"
 
@@ -108,8 +109,7 @@ static void cuda_close(struct backend *backend)
     if (context->stream)
         (void)cudaStreamSynchronize(context->stream);
     product_close(context);
-    if (context->dnn)
-        (void)cudnnDestroy(context->dnn);
+    dnn_close(context);
     staging_close(&context->staging);
     (void)cudaFree(context->scratch.memory);
     (void)cudaFree(context->layer_scratch.memory);
@@ -215,9 +215,7 @@ static void start(struct backend *backend)
         context_check(backend, cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking),
                       "stream");
     if (backend->error == STATUS_OK && staging_open(backend) && product_open(backend))
-        context_check_dnn(backend, cudnnCreate(&context->dnn), "cuDNN");
-    if (backend->error == STATUS_OK)
-        context_check_dnn(backend, cudnnSetStream(context->dnn, context->stream), "cuDNN");
+        (void)dnn_open(backend);
 }
 
 static enum status cuda_open(struct backend *backend, const char *stem, int index,

@@ -1,8 +1,9 @@
-/* The LSTM layer: one product for the inputs of all steps, then a product and the cells for each,
- * and in between nothing is waited for. */
+/* The LSTM layer: by cuDNN where the caller leaves room for what it keeps and it has such a layer
+ * (dnn.h). Otherwise one product for the inputs of all steps, then a product and the cells for
+ * each; in between nothing is waited for. */
 #include <math.h>
 
-#include "backend/cuda/context.h"
+#include "backend/cuda/dnn.h"
 #include "backend/cuda/kernels.h"
 
 /* All rows [T*B, D] of a tensor, and those [B, D] of step t. */
@@ -60,12 +61,9 @@ static void forward_step(struct backend *backend, const struct tensor *r, const 
 
 /* Behind a sentence's end the sums are -infinity: all gates but g are then 0, and so are the cells
  * and what comes of them. */
-static void cuda_lstm_forward(struct backend *backend, const struct tensor *r,
-                              const struct tensor *x, const struct lstm *lstm)
+static void forward(struct backend *backend, const struct tensor *r, const struct tensor *x,
+                    const struct lstm *lstm, struct lstm_shape s)
 {
-    const struct lstm_shape s = lstm_shape_of(r, x, lstm);
-    if (s.n_t * s.n_b == 0)
-        return;
     const struct tensor sums = rows_of(&lstm->gates), inputs = rows_of(x);
     backend->ops->linear(backend, &sums, &inputs, lstm->input, false, &lstm->bias, ACTIVATION_NONE,
                          false);
@@ -126,16 +124,11 @@ static void parameter_gradients(struct backend *backend, const struct tensor *d_
 }
 
 /* Behind a sentence's end the gates are 0: once d_r is, too, no gradient arises there. */
-static void cuda_lstm_backward(struct backend *backend, const struct tensor *d_x,
-                               struct tensor *d_r, const struct tensor *x, const struct tensor *r,
-                               const struct lstm *lstm, const struct lstm_gradients *gradients)
+static void backward(struct backend *backend, const struct tensor *d_x, struct tensor *d_r,
+                     const struct tensor *x, const struct tensor *r, const struct lstm *lstm,
+                     const struct lstm_gradients *gradients, struct lstm_shape s)
 {
-    const struct lstm_shape s = lstm_shape_of(r, x, lstm);
     const size_t slot_bytes = (size_t)(s.n_b * s.n_h) * sizeof(float);
-    CHECK(gradients->cell.rank == 0 || tensor_count(&gradients->cell) == s.n_b * s.n_h,
-          "gradient of %lld cells", (long long)tensor_count(&gradients->cell));
-    if (s.n_t * s.n_b == 0 || !context_enter_reals(backend))
-        return;
     float *room = context_layer_scratch(backend, 2 * slot_bytes);
     if (!room)
         return;
@@ -160,8 +153,59 @@ static void cuda_lstm_backward(struct backend *backend, const struct tensor *d_x
     }
 }
 
+/* -- by cuDNN or here -- */
+
+static int64_t cuda_lstm_room(struct backend *backend, const struct tensor *x,
+                              const struct lstm *lstm)
+{
+    const struct tensor *wh = &lstm->recurrent->value;
+    const struct lstm_shape s = {.n_t = x->dim[0],
+                                 .n_b = x->dim[1],
+                                 .n_i = x->dim[2],
+                                 .n_h = wh->dim[1] / 4,
+                                 .n_p = wh->dim[0]};
+    struct dnn_layer layer;
+    if (!dnn_describe(backend, &layer, s, lstm))
+        return lstm_room_of(backend, x, lstm);
+    return (int64_t)(dnn_room_bytes(&layer) / sizeof(float));
+}
+
+static void cuda_lstm_forward(struct backend *backend, const struct tensor *r,
+                              const struct tensor *x, const struct lstm *lstm)
+{
+    const struct lstm_shape s = lstm_shape_of(r, x, lstm);
+    struct dnn_layer layer;
+    if (s.n_t * s.n_b == 0 || !context_enter_reals(backend))
+        return;
+    if (lstm->room.rank && dnn_describe(backend, &layer, s, lstm)) {
+        dnn_forward(backend, &layer, r, x, lstm);
+    } else if (backend->error == STATUS_OK) {
+        const struct lstm placed = lstm_in_room(lstm, s);
+        forward(backend, r, x, &placed, s);
+    }
+}
+
+static void cuda_lstm_backward(struct backend *backend, const struct tensor *d_x,
+                               struct tensor *d_r, const struct tensor *x, const struct tensor *r,
+                               const struct lstm *lstm, const struct lstm_gradients *gradients)
+{
+    const struct lstm_shape s = lstm_shape_of(r, x, lstm);
+    struct dnn_layer layer;
+    CHECK(gradients->cell.rank == 0 || tensor_count(&gradients->cell) == s.n_b * s.n_h,
+          "gradient of %lld cells", (long long)tensor_count(&gradients->cell));
+    if (s.n_t * s.n_b == 0 || !context_enter_reals(backend))
+        return;
+    if (lstm->room.rank && dnn_describe(backend, &layer, s, lstm)) {
+        dnn_backward(backend, &layer, d_x, d_r, x, r, lstm, gradients);
+    } else if (backend->error == STATUS_OK) {
+        const struct lstm placed = lstm_in_room(lstm, s);
+        backward(backend, d_x, d_r, x, r, &placed, gradients, s);
+    }
+}
+
 void cuda_set_lstm(struct backend_ops *ops)
 {
+    ops->lstm_room = cuda_lstm_room;
     ops->lstm_forward = cuda_lstm_forward;
     ops->lstm_backward = cuda_lstm_backward;
 }

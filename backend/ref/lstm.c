@@ -114,7 +114,7 @@ static void ref_lstm_forward(struct backend *backend, const struct tensor *r,
 {
     (void)backend;
     const struct lstm_shape s = lstm_shape_of(r, x, given);
-    struct lstm lstm = *given;
+    struct lstm lstm = lstm_in_room(given, s);
     if (!lstm.projection)
         lstm.hidden = *r;
     for (int64_t step = 0; step < s.n_t; step++)
@@ -213,9 +213,10 @@ static void parameter_gradients(const struct tensor *d_r, const struct tensor *x
 
 static void ref_lstm_backward(struct backend *backend, const struct tensor *d_x, struct tensor *d_r,
                               const struct tensor *x, const struct tensor *r,
-                              const struct lstm *lstm, const struct lstm_gradients *gradients)
+                              const struct lstm *given, const struct lstm_gradients *gradients)
 {
-    const struct lstm_shape s = lstm_shape_of(r, x, lstm);
+    const struct lstm_shape s = lstm_shape_of(r, x, given);
+    const struct lstm placed = lstm_in_room(given, s), *lstm = &placed;
     CHECK(gradients->cell.rank == 0 || tensor_count(&gradients->cell) == s.n_b * s.n_h,
           "gradient of %lld cells", (long long)tensor_count(&gradients->cell));
     const struct tensor *cell = &gradients->cell;
@@ -301,6 +302,7 @@ void REF(set_lstm)(struct backend_ops *ops)
     ops->lstm_cell = ref_lstm_cell;
     ops->lstm_step_cell = ref_lstm_step_cell;
     ops->lstm_cell_backward = ref_lstm_cell_backward;
+    ops->lstm_room = lstm_room_of;
     ops->lstm_forward = ref_lstm_forward;
     ops->lstm_backward = ref_lstm_backward;
 }

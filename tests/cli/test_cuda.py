@@ -6,11 +6,14 @@ Usage: test_cuda.py MIXT [--only NAME] [--seed N]; LD_LIBRARY_PATH names the fol
 libmixt-cuda-emu.so.
 """
 import json
+import re
 
 from harness import ENVIRONMENT, expect, main
 
 STEPS = 20
 CLOSE = 1e-4 # of losses, relative
+# A projection to fewer numbers than there are cells is what cuDNN has.
+MORE_CELLS = ["model.encoder.hidden=24", "model.decoder.hidden=24"]
 
 
 def losses(bench, run):
@@ -37,7 +40,7 @@ def compare(bench, *settings):
 
 
 def test_flat(bench):
-    compare(bench)
+    compare(bench, *MORE_CELLS)
 
 
 def test_hierarchy(bench):
@@ -61,6 +64,26 @@ def test_failing_calls(bench):
         lines = result.err.splitlines()
         expect(result.code in (1, 4) and lines and lines[-1].startswith("mixt: cuda-emu"),
                f"call {n}: {result}")
+
+
+def test_failing_dnn(bench):
+    """The n-th call of cuDNN fails, from the first on to those of the last layer's gradients: the
+    line names the function."""
+    bench.write_corpus(12, 2)
+    bench.write_config(dim=16, batch_tokens=200, steps=1, every=1, size=48)
+    names = set()
+    for n in [1, 2, 3, 4, 6, *range(10, 17), 24, 33, *range(146, 160)]:
+        result = bench.run("train", "-c", "tiny.yaml", "save.dir=run%d" % n, "model.moe.after=[]",
+                           "train.device=cuda-emu", *MORE_CELLS,
+                           env={**ENVIRONMENT, "SIMT_FAIL_CALL": str(n),
+                                "SIMT_FAIL_LIBRARY": "cudnn"})
+        found = re.search(r"^mixt: cuda-emu:0: (cudnn\w+): CUDNN_STATUS_\w+$", result.err, re.M)
+        expect(result.code in (1, 4) and found, f"call {n}: {result}")
+        names.add(found[1])
+    for name in ("cudnnCreate", "cudnnSetRNNDescriptor_v8", "cudnnGetRNNTempSpaceSizes",
+                 "cudnnGetRNNWeightParams", "cudnnRNNForward", "cudnnRNNBackwardData_v8",
+                 "cudnnRNNBackwardWeights_v8"):
+        expect(name in names, f"{name} is not among {sorted(names)}")
 
 
 if __name__ == "__main__":

@@ -188,7 +188,7 @@ static void check_linear_top_k(struct checker *c)
         try_linear_top_k(c, 640, 64, 8000, 8);
 }
 
-/* -- LSTM: r, x, its weights, bias, lengths, gates, cells, hidden, first_r, first_c -- */
+/* -- LSTM: r, x, its weights, bias, lengths, gates or room, cells, hidden, first_r, first_c -- */
 
 static void call_lstm(struct backend *backend, struct tensor *t, struct weight *w,
                       const struct trial *trial)
@@ -199,16 +199,19 @@ static void call_lstm(struct backend *backend, struct tensor *t, struct weight *
                               .bias = t[5],
                               .lengths = t[6],
                               .reversed = trial->flag[0],
-                              .gates = t[7],
+                              .gates = t[8].rank ? t[7] : (struct tensor){0},
                               .cells = t[8],
                               .hidden = t[9],
+                              .room = t[8].rank ? (struct tensor){0} : t[7],
                               .first_r = t[10],
                               .first_c = t[11]};
+    CHECK(t[8].rank || backend->ops->lstm_room(backend, &t[1], &lstm) == tensor_count(&t[7]),
+          "room of %lld numbers", (long long)tensor_count(&t[7]));
     backend->ops->lstm_forward(backend, &t[0], &t[1], &lstm);
 }
 
 static void try_lstm(struct checker *c, int64_t n_t, int64_t n_b, int64_t n_p, bool reversed,
-                     bool has_first)
+                     bool has_first, bool has_room)
 {
     const int64_t n_i = 20, n_h = 33, n_out = n_p ? n_p : n_h;
     struct trial trial = trial_of(c, "lstm_forward", call_lstm);
@@ -219,9 +222,12 @@ static void try_lstm(struct checker *c, int64_t n_t, int64_t n_b, int64_t n_p, b
     add_weight(c, &trial, "projection", 2, n_p ? n_h : -1, n_p, 0);
     add_reals(c, &trial, "bias", USE_IN, 0.3, 1, 4 * n_h, 0, 0);
     add_lengths(c, &trial, n_b, n_t, true);
-    add_reals(c, &trial, "gates", USE_OUT, 1, 3, n_t, n_b, 4 * n_h);
-    add_reals(c, &trial, "cells", USE_OUT, 1, 3, n_t, n_b, n_h);
-    add_reals(c, &trial, "hidden", USE_OUT, 1, 3, n_p ? n_t : -1, n_b, n_h);
+    if (has_room)
+        add_reals(c, &trial, "room", USE_SCRATCH, 1, 1, (n_p ? 6 : 5) * n_t * n_b * n_h, 0, 0);
+    else
+        add_reals(c, &trial, "gates", USE_OUT, 1, 3, n_t, n_b, 4 * n_h);
+    add_reals(c, &trial, "cells", USE_OUT, 1, 3, has_room ? -1 : n_t, n_b, n_h);
+    add_reals(c, &trial, "hidden", USE_OUT, 1, 3, n_p && !has_room ? n_t : -1, n_b, n_h);
     add_reals(c, &trial, "first_r", USE_IN, 1, 2, has_first ? n_b : -1, n_out, 0);
     add_reals(c, &trial, "first_c", USE_IN, 1, 2, has_first ? n_b : -1, n_h, 0);
     trial.int8 = INT8_PLAIN;
@@ -232,8 +238,9 @@ static void try_lstm(struct checker *c, int64_t n_t, int64_t n_b, int64_t n_p, b
 static void check_lstm(struct checker *c)
 {
     for (int form = 0; form < 8 && !c->is_bench; form++) {
-        try_lstm(c, 1, 5 + 30 * form, form & 1 ? 12 : 0, form & 2, form & 4);
-        try_lstm(c, 6, 1 + 5 * form, form & 1 ? 12 : 0, form & 2, form & 4);
+        try_lstm(c, 1, 5 + 30 * form, form & 1 ? 12 : 0, form & 2, form & 4, false);
+        try_lstm(c, 6, 1 + 5 * form, form & 1 ? 12 : 0, form & 2, form & 4, false);
+        try_lstm(c, 6, 1 + 5 * form, form & 1 ? 12 : 0, form & 2, form & 4, true);
     }
 }
 

@@ -1,5 +1,7 @@
 /* The LSTM, softmax in its forms, and the loss. */
+#include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "tests/op/op.h"
 
@@ -14,7 +16,7 @@ enum {
     LSTM_PROJECTION,
     LSTM_BIAS,
     LSTM_LENGTHS,
-    LSTM_GATES,
+    LSTM_GATES, /* or the room, and then those of cells and hidden are absent */
     LSTM_CELLS,
     LSTM_HIDDEN,
     LSTM_FIRST_R,
@@ -31,17 +33,23 @@ enum {
 
 static struct lstm lstm_of(struct tensor *t, struct weight *w, const struct trial *trial)
 {
-    return (struct lstm){.input = &w[LSTM_INPUT],
-                         .recurrent = &w[LSTM_RECURRENT],
-                         .projection = t[LSTM_PROJECTION].rank ? &w[LSTM_PROJECTION] : NULL,
-                         .bias = t[LSTM_BIAS],
-                         .lengths = t[LSTM_LENGTHS],
-                         .reversed = trial->flag[0],
-                         .first_r = t[LSTM_FIRST_R],
-                         .first_c = t[LSTM_FIRST_C],
-                         .gates = t[LSTM_GATES],
-                         .cells = t[LSTM_CELLS],
-                         .hidden = t[LSTM_HIDDEN]};
+    const bool has_room = t[LSTM_CELLS].rank == 0;
+    struct lstm lstm = {.input = &w[LSTM_INPUT],
+                        .recurrent = &w[LSTM_RECURRENT],
+                        .projection = t[LSTM_PROJECTION].rank ? &w[LSTM_PROJECTION] : NULL,
+                        .bias = t[LSTM_BIAS],
+                        .lengths = t[LSTM_LENGTHS],
+                        .reversed = trial->flag[0],
+                        .first_r = t[LSTM_FIRST_R],
+                        .first_c = t[LSTM_FIRST_C],
+                        .gates = t[LSTM_GATES],
+                        .cells = t[LSTM_CELLS],
+                        .hidden = t[LSTM_HIDDEN]};
+    if (has_room) {
+        lstm.gates = (struct tensor){0};
+        lstm.room = t[LSTM_GATES];
+    }
+    return lstm;
 }
 
 static void call_lstm_forward(struct backend *backend, struct tensor *t, struct weight *w,
@@ -63,6 +71,19 @@ static void call_lstm_backward(struct backend *backend, struct tensor *t, struct
                                              .cell = t[LSTM_D_CELL]};
     backend->ops->lstm_backward(backend, given(&t[LSTM_D_X]), &t[LSTM_D_R], &t[LSTM_X], &t[LSTM_R],
                                 &lstm, &gradients);
+}
+
+/* Both passes, with what lies between them in the room: no more of it than the backend wants. */
+static void call_lstm_in_room(struct backend *backend, struct tensor *t, struct weight *w,
+                              const struct trial *trial)
+{
+    const struct lstm lstm = lstm_of(t, w, trial);
+    const int64_t n_room = backend->ops->lstm_room(backend, &t[LSTM_X], &lstm);
+    struct tensor all = t[LSTM_GATES];
+    t[LSTM_GATES] = tensor_slice(&all, 0, n_room);
+    call_lstm_forward(backend, t, w, trial);
+    call_lstm_backward(backend, t, w, trial);
+    t[LSTM_GATES] = all;
 }
 
 /* Shapes of one layer; n_p 0: no projection. */
@@ -102,12 +123,26 @@ static void try_lstm_forward(struct checker *c, struct layer s)
     check_trial(c, &trial);
 }
 
-/* The forward pass is run by the reference; its outputs are the inputs here. With a first state its
- * gradients are wanted, and those of the parameters are not in every other shape. */
-static void try_lstm_backward(struct checker *c, struct layer s)
+/* With a first state its gradients are wanted, and those of the parameters are not in every other
+ * shape. */
+static void add_lstm_gradients(struct checker *c, struct trial *trial, struct layer s)
 {
     const int64_t n_out = s.n_p ? s.n_p : s.n_h;
     const bool has_parameters = !s.has_first || s.n_b % 2;
+    add_reals(c, trial, "d_input", USE_INOUT, 1, 2, has_parameters ? s.n_i : -1, 4 * s.n_h, 0);
+    add_reals(c, trial, "d_recurrent", USE_INOUT, 1, 2, has_parameters ? n_out : -1, 4 * s.n_h, 0);
+    add_reals(c, trial, "d_projection", USE_INOUT, 1, 2, has_parameters && s.n_p ? s.n_h : -1,
+              s.n_p, 0);
+    add_reals(c, trial, "d_bias", USE_INOUT, 1, 1, has_parameters ? 4 * s.n_h : -1, 0, 0);
+    add_reals(c, trial, "d_first_r", USE_INOUT, 1, 2, s.has_first ? s.n_b : -1, n_out, 0);
+    add_reals(c, trial, "d_cell", USE_INOUT, 1, 2, s.has_first ? s.n_b : -1, s.n_h, 0);
+    add_reals(c, trial, "d_r", USE_INOUT, 1, 3, s.n_t, s.n_b, n_out);
+    add_reals(c, trial, "d_x", USE_OUT, 1, 3, s.n_t % 2 ? -1 : s.n_t, s.n_b, s.n_i);
+}
+
+/* The forward pass is run by the reference; its outputs are the inputs here. */
+static void try_lstm_backward(struct checker *c, struct layer s)
+{
     struct trial trial = lstm_trial(c, s);
     run_trial(c, c->is_bench ? &c->handles[0] : &c->ref, &trial);
     trial.op = "lstm_backward";
@@ -117,16 +152,42 @@ static void try_lstm_backward(struct checker *c, struct layer s)
     trial.operands[LSTM_GATES].use = USE_INOUT;
     trial.operands[LSTM_CELLS].use = USE_IN;
     trial.operands[LSTM_HIDDEN].use = USE_IN;
-    add_reals(c, &trial, "d_input", USE_INOUT, 1, 2, has_parameters ? s.n_i : -1, 4 * s.n_h, 0);
-    add_reals(c, &trial, "d_recurrent", USE_INOUT, 1, 2, has_parameters ? n_out : -1, 4 * s.n_h, 0);
-    add_reals(c, &trial, "d_projection", USE_INOUT, 1, 2, has_parameters && s.n_p ? s.n_h : -1,
-              s.n_p, 0);
-    add_reals(c, &trial, "d_bias", USE_INOUT, 1, 1, has_parameters ? 4 * s.n_h : -1, 0, 0);
-    add_reals(c, &trial, "d_first_r", USE_INOUT, 1, 2, s.has_first ? s.n_b : -1, n_out, 0);
-    add_reals(c, &trial, "d_cell", USE_INOUT, 1, 2, s.has_first ? s.n_b : -1, s.n_h, 0);
-    add_reals(c, &trial, "d_r", USE_INOUT, 1, 3, s.n_t, s.n_b, n_out);
-    add_reals(c, &trial, "d_x", USE_OUT, 1, 3, s.n_t % 2 ? -1 : s.n_t, s.n_b, s.n_i);
+    add_lstm_gradients(c, &trial, s);
     trial.work *= 2;
+    check_trial(c, &trial);
+}
+
+/* The most room that a handle wants for a trial's layer. */
+static int64_t largest_room(struct checker *c, const struct trial *trial)
+{
+    struct tensor t[LSTM_D_X + 1] = {{0}};
+    struct weight w[LSTM_D_X + 1] = {{.packed = NULL}};
+    for (int i = 0; i < trial->n_operands; i++) {
+        t[i] = (struct tensor){.rank = trial->operands[i].rank, .dtype = trial->operands[i].dtype};
+        memcpy(t[i].dim, trial->operands[i].dim, sizeof t[i].dim);
+        w[i].value = t[i];
+    }
+    const struct lstm lstm = lstm_of(t, w, trial);
+    const int64_t plain = c->ref.ops->lstm_room(&c->ref, &t[LSTM_X], &lstm);
+    const int64_t room = c->handles[0].ops->lstm_room(&c->handles[0], &t[LSTM_X], &lstm);
+    return room > plain ? room : plain;
+}
+
+static void try_lstm_room(struct checker *c, struct layer s)
+{
+    struct trial trial = lstm_trial(c, s);
+    trial.op = "lstm_room";
+    trial.is_split = true;
+    trial.call = call_lstm_in_room;
+    trial.operands[LSTM_CELLS].rank = trial.operands[LSTM_HIDDEN].rank = 0;
+    add_lstm_gradients(c, &trial, s);
+    const int64_t n_room = largest_room(c, &trial);
+    struct operand *room = &trial.operands[LSTM_GATES];
+    *room = (struct operand){.name = "room", .use = USE_SCRATCH, .rank = 1, .dim = {n_room}};
+    room->values = arena_take(&c->arena, (size_t)n_room * sizeof(double));
+    for (int64_t i = 0; i < n_room; i++)
+        room->values[i] = NAN;
+    trial.operands[LSTM_D_R].use = USE_SCRATCH;
     check_trial(c, &trial);
 }
 
@@ -138,7 +199,8 @@ static const struct layer small_layers[] = {
     {3, 0, 8, 8, 8, false, false, ALL_LONG},      {2, 130, 8, 16, 8, false, false, DESCENDING},
     {1, 17, 9, 16, 0, false, false, ALL_LONG},    {6, 40, 16, 33, 0, true, false, DESCENDING},
     {7, 5, 20, 17, 0, false, false, ANY_ORDER},   {8, 65, 8, 12, 0, true, false, ANY_ORDER},
-    {3, 0, 8, 8, 0, false, false, ALL_LONG},
+    {3, 0, 8, 8, 0, false, false, ALL_LONG},      {5, 6, 7, 5, 9, true, false, DESCENDING},
+    {4, 5, 6, 9, 9, false, false, ANY_ORDER},
 };
 
 static void check_lstm_forward(struct checker *c)
@@ -169,6 +231,19 @@ static void check_lstm_backward(struct checker *c)
         try_lstm_backward(c, layer);
         layer.has_first = true;
         try_lstm_backward(c, layer);
+    }
+}
+
+/* Extreme numbers are for each pass alone: one after the other doubles what rounding does to them.
+ */
+static void check_lstm_room(struct checker *c)
+{
+    const size_t n_layers = c->is_bench || c->is_worst ? 0 : sizeof small_layers;
+    for (size_t i = 0; i < n_layers / sizeof *small_layers; i++) {
+        struct layer layer = small_layers[i];
+        try_lstm_room(c, layer);
+        layer.has_first = true;
+        try_lstm_room(c, layer);
     }
 }
 
@@ -476,6 +551,7 @@ static void check_softmax_backward(struct checker *c)
 
 const struct op_check layer_checks[] = {
     OP(lstm_forward, check_lstm_forward),
+    OP(lstm_room, check_lstm_room),
     OP(lstm_backward, check_lstm_backward),
     OP(lstm_cell, check_lstm_cell),
     OP(lstm_step_cell, check_lstm_step_cell),
