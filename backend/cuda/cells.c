@@ -7,7 +7,7 @@ static void cuda_lstm_cell(struct backend *backend, const struct tensor *gates,
                            const struct tensor *before)
 {
     lstm_check_cells(gates, cells, before, hidden);
-    if (!context_enter(backend))
+    if (!context_enter_reals(backend))
         return;
     context_check(backend,
                   launch_lstm_cell(context_of(backend)->stream, floats(gates), floats(cells),
@@ -41,7 +41,7 @@ static void cuda_lstm_cell_backward(struct backend *backend, const struct tensor
 {
     lstm_check_cells(gates, cells, before, d_hidden);
     lstm_check_cells(gates, cells, before, d_cells);
-    if (!context_enter(backend))
+    if (!context_enter_reals(backend))
         return;
     context_check(backend,
                   launch_lstm_cell_backward(context_of(backend)->stream, floats(gates),

@@ -13,7 +13,7 @@ static void cuda_activate(struct backend *backend, const struct tensor *y, const
                           enum activation activation)
 {
     CHECK(tensor_count(y) == tensor_count(x), "counts differ");
-    if (!context_enter(backend))
+    if (!context_enter_reals(backend))
         return;
     context_check(backend,
                   launch_activate(context_of(backend)->stream, floats(y), floats(x),
@@ -27,7 +27,7 @@ static void cuda_activate_backward(struct backend *backend, const struct tensor 
 {
     CHECK(tensor_count(y) == tensor_count(d_x) && tensor_count(y) == tensor_count(d_y),
           "counts differ");
-    if (!context_enter(backend))
+    if (!context_enter_reals(backend))
         return;
     context_check(backend,
                   launch_activate_backward(context_of(backend)->stream, floats(d_x), floats(y),

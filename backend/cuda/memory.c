@@ -55,7 +55,7 @@ static void cuda_add(struct backend *backend, const struct tensor *target,
     const int64_t count = tensor_count(target);
     CHECK(count == tensor_count(source), "sum of %lld and %lld numbers", (long long)count,
           (long long)tensor_count(source));
-    if (!context_enter(backend))
+    if (!context_enter_reals(backend))
         return;
     context_check(backend,
                   launch_add(context_of(backend)->stream, floats(target), floats(source), count,
