@@ -27,18 +27,19 @@ static void find_program_folder(char folder[PATH_MAX])
 }
 
 /* Why the loader gave up, for a user: nothing is there, or something that it needs is not. */
-static enum status say_missing(const char *stem, const char *file, const char *why)
+static enum status say_missing(const char *stem, const char *file, const char *why,
+                               const char *hint)
 {
     if (strncmp(why, file, strlen(file)) == 0 && strstr(why, "No such file")) {
         (void)status_set(STATUS_DEVICE, "%s: there is no %s beside mixt or where libraries are",
                          stem, file);
-        status_hint("build mixt where CUDA, cuDNN and NCCL are installed (-Dcuda=enabled)");
+        status_hint("%s", hint);
         return STATUS_DEVICE;
     }
     return status_set(STATUS_DEVICE, "%s: %s cannot be loaded: %s", stem, file, why);
 }
 
-static enum status load(const char *stem, void **library)
+static enum status load(const char *stem, const char *hint, void **library)
 {
     static const char *const folders[] = {"", "../lib/"};
     char folder[PATH_MAX], path[2 * PATH_MAX], file[64];
@@ -49,25 +50,37 @@ static enum status load(const char *stem, void **library)
         if (access(path, F_OK) != 0)
             continue;
         *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-        return *library ? STATUS_OK : say_missing(stem, file, dlerror());
+        return *library ? STATUS_OK : say_missing(stem, file, dlerror(), hint);
     }
     *library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
-    return *library ? STATUS_OK : say_missing(stem, file, dlerror());
+    return *library ? STATUS_OK : say_missing(stem, file, dlerror(), hint);
+}
+
+enum status module_find_symbol(const char *stem, const char *name, const char *hint, void **symbol)
+{
+    void *library = NULL;
+    const enum status status = load(stem, hint, &library);
+    if (status < 0)
+        return status;
+    *symbol = dlsym(library, name);
+    return *symbol ? STATUS_OK
+                   : status_set(STATUS_DEVICE, "%s: libmixt-%s.so is none of mixt's modules", stem,
+                                stem);
 }
 
 static enum status load_module(const char *stem, const struct backend_module **module)
 {
-    void *library;
-    const enum status status = load(stem, &library);
+    static const char hint[] =
+        "build mixt where CUDA, cuDNN and NCCL are installed (-Dcuda=enabled)";
+    void *symbol = NULL;
+    backend_module_function *function = NULL;
+    const enum status status = module_find_symbol(stem, BACKEND_MODULE_SYMBOL, hint, &symbol);
     if (status < 0)
         return status;
-    backend_module_function *function = NULL;
-    void *const symbol = dlsym(library, BACKEND_MODULE_SYMBOL);
     memcpy(&function, &symbol, sizeof function);
-    *module = function ? function(BACKEND_MODULE_VERSION) : NULL;
+    *module = function(BACKEND_MODULE_VERSION);
     if (*module)
         return STATUS_OK;
-    dlclose(library);
     return status_set(STATUS_DEVICE, "%s: libmixt-%s.so is of another version of mixt", stem, stem);
 }
 

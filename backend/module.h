@@ -29,6 +29,11 @@ typedef const struct backend_module *backend_module_function(int version);
 enum status module_open(struct backend *backend, const char *stem, int index, enum compute compute,
                         int n_threads) STATUS_CHECKED;
 
+/* Loads libmixt-STEM.so likewise, which stays loaded, and finds a symbol in it. STATUS_DEVICE says
+ * what is missing, with this hint where it is the file. */
+enum status module_find_symbol(const char *stem, const char *name, const char *hint,
+                               void **symbol) STATUS_CHECKED;
+
 /* Whether this machine has NVIDIA's driver: without it the module, which brings hundreds of
  * megabytes of libraries, need not be loaded to find no GPU. */
 bool module_has_driver(void);

@@ -1,0 +1,324 @@
+/* The calls of tensors: through the host's memory, or by the device's own transport. */
+#include <string.h>
+
+#include "backend/comm/parts.h"
+
+/* What the rooms are for: what other ranks send, tensors of a device, lists of sizes. */
+enum { ROOM_PARTS, ROOM_IN, ROOM_OUT, ROOM_LISTS };
+
+/* Sums are made of pieces of the ranks' shares, so many bytes together, so that the room for them
+ * is small; tensors up to the smaller size are summed by every rank for itself, which is one round
+ * of messages instead of two. */
+enum { PIECES_BYTES = 16 << 20, SMALLEST_PIECE = 1024, SMALL_BYTES = 64 << 10 };
+
+int64_t comm_share(int64_t n, int rank, int size)
+{
+    const int64_t larger = n % size;
+    return n / size * rank + (rank < larger ? rank : larger);
+}
+
+static int64_t share_length(int64_t n, int rank, int size)
+{
+    return comm_share(n, rank + 1, size) - comm_share(n, rank, size);
+}
+
+/* -- a tensor's numbers on the host -- */
+
+static bool is_on_host(const struct backend *backend)
+{
+    return backend->hardware[0] == '\0';
+}
+
+static size_t bytes_of(const struct tensor *tensor)
+{
+    return (size_t)tensor_count(tensor) * dtype_size(tensor->dtype);
+}
+
+/* The numbers themselves, or room for a copy of a device's. */
+static enum status borrow(struct comm *comm, const struct backend *backend,
+                          const struct tensor *tensor, int room, void **host)
+{
+    *host = tensor->data;
+    if (is_on_host(backend))
+        return STATUS_OK;
+    return comm_take_room(comm, room, bytes_of(tensor), host);
+}
+
+static enum status borrow_filled(struct comm *comm, struct backend *backend,
+                                 const struct tensor *tensor, int room, void **host)
+{
+    const enum status status = borrow(comm, backend, tensor, room, host);
+    if (status >= 0 && *host != tensor->data && bytes_of(tensor) > 0)
+        backend->ops->download(backend, *host, tensor, bytes_of(tensor));
+    return status;
+}
+
+/* Writes back what borrow() gave. */
+static void give_back(struct backend *backend, const struct tensor *tensor, const void *host)
+{
+    if (host != tensor->data && bytes_of(tensor) > 0)
+        backend->ops->upload(backend, tensor, host, bytes_of(tensor));
+}
+
+static void copy(struct backend *backend, const struct tensor *target, const struct tensor *source)
+{
+    if (target->data != source->data && tensor_count(source) > 0)
+        backend->ops->copy(backend, target, source);
+}
+
+/* -- lists -- */
+
+/* An exchange whose four lists are to be filled in. */
+struct lists {
+    int64_t *receive, *out_at, *send, *in_at; /* [size] bytes */
+};
+
+static enum status take_lists(struct comm *comm, struct lists *lists)
+{
+    void *memory = NULL;
+    const size_t n = (size_t)comm->size;
+    const enum status status = comm_take_room(comm, ROOM_LISTS, 4 * n * sizeof(int64_t), &memory);
+    int64_t *numbers = memory;
+    if (status >= 0)
+        *lists = (struct lists){numbers, numbers + n, numbers + 2 * n, numbers + 3 * n};
+    return status;
+}
+
+static enum status exchange(struct comm *comm, const struct lists *lists, void *out, const void *in)
+{
+    const struct comm_exchange bytes = {
+        .out = out,
+        .receive = lists->receive,
+        .out_at = lists->out_at,
+        .in = in,
+        .send = lists->send,
+        .in_at = lists->in_at,
+    };
+    return comm_end(comm, comm->ops->exchange(comm, &bytes));
+}
+
+/* -- sums -- */
+
+/* Numbers to be summed over the ranks, and where this rank's share of the sum goes. */
+struct sum {
+    char *part;
+    const char *whole;
+    int64_t n;
+    enum dtype dtype;
+};
+
+static int64_t piece_length(const struct sum *sum, int rank, int size, int64_t from, int64_t piece)
+{
+    const int64_t left = share_length(sum->n, rank, size) - from;
+    return left < 0 ? 0 : left < piece ? left : piece;
+}
+
+/* Numbers from .. from + piece - 1 of every share go to its rank, which adds them. */
+static enum status sum_pieces(struct comm *comm, const struct sum *sum, const struct lists *lists,
+                              char *parts, int64_t from, int64_t piece)
+{
+    const int64_t element = (int64_t)dtype_size(sum->dtype);
+    const int64_t mine = piece_length(sum, comm->rank, comm->size, from, piece);
+    for (int r = 0; r < comm->size; r++) {
+        lists->send[r] = piece_length(sum, r, comm->size, from, piece) * element;
+        lists->in_at[r] = (comm_share(sum->n, r, comm->size) + from) * element;
+        lists->receive[r] = mine * element;
+        lists->out_at[r] = r * mine * element;
+    }
+    const enum status status = exchange(comm, lists, parts, sum->whole);
+    if (status >= 0)
+        parts_sum(sum->part + from * element, parts, mine, comm->size, sum->dtype);
+    return status;
+}
+
+static enum status scatter_sum(struct comm *comm, const struct sum *sum)
+{
+    struct lists lists;
+    void *parts = NULL;
+    const int64_t element = (int64_t)dtype_size(sum->dtype);
+    const int64_t longest = share_length(sum->n, 0, comm->size);
+    int64_t piece = PIECES_BYTES / element / comm->size;
+    piece = piece < SMALLEST_PIECE ? SMALLEST_PIECE : piece;
+    piece = piece < longest ? piece : longest;
+    enum status status = take_lists(comm, &lists);
+    if (status >= 0)
+        status = comm_take_room(comm, ROOM_PARTS, (size_t)(piece * element * comm->size), &parts);
+    for (int64_t from = 0; from < longest && status >= 0; from += piece)
+        status = sum_pieces(comm, sum, &lists, parts, from, piece);
+    return status;
+}
+
+/* whole [n] = the ranks' parts. */
+static enum status gather(struct comm *comm, char *whole, const char *part, int64_t n,
+                          enum dtype dtype)
+{
+    struct lists lists;
+    const int64_t element = (int64_t)dtype_size(dtype);
+    const enum status status = take_lists(comm, &lists);
+    for (int r = 0; r < comm->size && status >= 0; r++) {
+        lists.send[r] = share_length(n, comm->rank, comm->size) * element;
+        lists.in_at[r] = 0;
+        lists.receive[r] = share_length(n, r, comm->size) * element;
+        lists.out_at[r] = comm_share(n, r, comm->size) * element;
+    }
+    return status < 0 ? status : exchange(comm, &lists, whole, part);
+}
+
+/* Every rank gets all numbers and adds them itself. */
+static enum status sum_small(struct comm *comm, char *numbers, int64_t n, enum dtype dtype)
+{
+    void *all = NULL;
+    const size_t bytes = (size_t)n * dtype_size(dtype);
+    enum status status = comm_take_room(comm, ROOM_PARTS, bytes * (size_t)comm->size, &all);
+    if (status >= 0)
+        status = comm_end(comm, comm->ops->all_gather(comm, all, numbers, bytes));
+    if (status >= 0)
+        parts_sum(numbers, all, n, comm->size, dtype);
+    return status;
+}
+
+static enum status sum_all(struct comm *comm, char *numbers, int64_t n, enum dtype dtype)
+{
+    const size_t element = dtype_size(dtype);
+    if ((size_t)n * element * (size_t)comm->size <= SMALL_BYTES)
+        return sum_small(comm, numbers, n, dtype);
+    char *part = numbers + (size_t)comm_share(n, comm->rank, comm->size) * element;
+    const struct sum sum = {.part = part, .whole = numbers, .n = n, .dtype = dtype};
+    const enum status status = scatter_sum(comm, &sum);
+    return status < 0 ? status : gather(comm, numbers, part, n, dtype);
+}
+
+/* -- the calls -- */
+
+static void check_summable(const struct tensor *tensor)
+{
+    CHECK(tensor->dtype != DTYPE_I8, "a sum of int8");
+}
+
+static void check_share(const struct comm *comm, const struct tensor *part,
+                        const struct tensor *whole)
+{
+    const int64_t want = share_length(tensor_count(whole), comm->rank, comm->size);
+    CHECK(tensor_count(part) == want, "a part of %lld, and rank %d's share of %lld is %lld",
+          (long long)tensor_count(part), comm->rank, (long long)tensor_count(whole),
+          (long long)want);
+    CHECK(part->dtype == whole->dtype, "types %d and %d", (int)part->dtype, (int)whole->dtype);
+}
+
+/* The sum of rows to or from each rank is that of the tensor. */
+static void check_rows(const struct comm *comm, const struct tensor *tensor, const int64_t *rows)
+{
+    int64_t sum = 0;
+    for (int r = 0; r < comm->size; r++) {
+        CHECK(rows[r] >= 0, "%lld rows, rank %d", (long long)rows[r], r);
+        sum += rows[r];
+    }
+    CHECK(sum == tensor_rows(tensor), "%lld rows of %lld", (long long)sum,
+          (long long)tensor_rows(tensor));
+}
+
+enum status comm_all_reduce(struct comm *comm, struct backend *backend, const struct tensor *tensor)
+{
+    void *numbers = NULL;
+    check_summable(tensor);
+    enum status status = comm_begin(comm, "all_reduce");
+    if (status < 0 || comm->size == 1 || tensor_count(tensor) == 0)
+        return status;
+    status = borrow_filled(comm, backend, tensor, ROOM_IN, &numbers);
+    if (status >= 0)
+        status = sum_all(comm, numbers, tensor_count(tensor), tensor->dtype);
+    if (status >= 0)
+        give_back(backend, tensor, numbers);
+    return status;
+}
+
+enum status comm_reduce_scatter(struct comm *comm, struct backend *backend,
+                                const struct tensor *part, const struct tensor *whole)
+{
+    void *in = NULL, *out = NULL;
+    check_summable(whole);
+    check_share(comm, part, whole);
+    enum status status = comm_begin(comm, "reduce_scatter");
+    if (status < 0 || tensor_count(whole) == 0)
+        return status;
+    if (comm->size == 1) {
+        copy(backend, part, whole);
+        return STATUS_OK;
+    }
+    status = borrow_filled(comm, backend, whole, ROOM_IN, &in);
+    if (status >= 0)
+        status = borrow(comm, backend, part, ROOM_OUT, &out);
+    const struct sum sum = {out, in, tensor_count(whole), whole->dtype};
+    if (status >= 0)
+        status = scatter_sum(comm, &sum);
+    if (status >= 0)
+        give_back(backend, part, out);
+    return status;
+}
+
+enum status comm_gather_parts(struct comm *comm, struct backend *backend,
+                              const struct tensor *whole, const struct tensor *part)
+{
+    void *in = NULL, *out = NULL;
+    check_share(comm, part, whole);
+    enum status status = comm_begin(comm, "gather_parts");
+    if (status < 0 || tensor_count(whole) == 0)
+        return status;
+    if (comm->size == 1) {
+        copy(backend, whole, part);
+        return STATUS_OK;
+    }
+    status = borrow_filled(comm, backend, part, ROOM_IN, &in);
+    if (status >= 0)
+        status = borrow(comm, backend, whole, ROOM_OUT, &out);
+    if (status >= 0)
+        status = gather(comm, out, in, tensor_count(whole), whole->dtype);
+    if (status >= 0)
+        give_back(backend, whole, out);
+    return status;
+}
+
+/* Rows to and from the ranks, as bytes one behind the other. */
+static enum status exchange_rows(struct comm *comm, void *out, const int64_t *receive,
+                                 const void *in, const int64_t *send, int64_t row_bytes)
+{
+    struct lists lists;
+    int64_t out_at = 0, in_at = 0;
+    const enum status status = take_lists(comm, &lists);
+    for (int r = 0; r < comm->size && status >= 0; r++) {
+        lists.receive[r] = receive[r] * row_bytes;
+        lists.send[r] = send[r] * row_bytes;
+        lists.out_at[r] = out_at;
+        lists.in_at[r] = in_at;
+        out_at += lists.receive[r];
+        in_at += lists.send[r];
+    }
+    return status < 0 ? status : exchange(comm, &lists, out, in);
+}
+
+enum status comm_all_to_all(struct comm *comm, struct backend *backend, const struct tensor *out,
+                            const int64_t *receive, const struct tensor *in, const int64_t *send)
+{
+    void *sent = NULL, *received = NULL;
+    const int64_t row_bytes = tensor_columns(in) * (int64_t)dtype_size(in->dtype);
+    CHECK(in->dtype == out->dtype && tensor_columns(in) == tensor_columns(out),
+          "rows of %lld, type %d, to rows of %lld, type %d", (long long)tensor_columns(in),
+          (int)in->dtype, (long long)tensor_columns(out), (int)out->dtype);
+    check_rows(comm, in, send);
+    check_rows(comm, out, receive);
+    CHECK(send[comm->rank] == receive[comm->rank], "%lld and %lld rows of one rank to itself",
+          (long long)send[comm->rank], (long long)receive[comm->rank]);
+    enum status status = comm_begin(comm, "all_to_all");
+    if (status >= 0 && comm->size == 1)
+        copy(backend, out, in);
+    if (status < 0 || comm->size == 1)
+        return status;
+    status = borrow_filled(comm, backend, in, ROOM_IN, &sent);
+    if (status >= 0)
+        status = borrow(comm, backend, out, ROOM_OUT, &received);
+    if (status >= 0)
+        status = exchange_rows(comm, received, receive, sent, send, row_bytes);
+    if (status >= 0)
+        give_back(backend, out, received);
+    return status;
+}
