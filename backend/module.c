@@ -56,6 +56,11 @@ static enum status load(const char *stem, const char *hint, void **library)
     return *library ? STATUS_OK : say_missing(stem, file, dlerror(), hint);
 }
 
+enum status module_refuse(const char *stem)
+{
+    return status_set(STATUS_DEVICE, "%s: libmixt-%s.so is of another version of mixt", stem, stem);
+}
+
 enum status module_find_symbol(const char *stem, const char *name, const char *hint, void **symbol)
 {
     void *library = NULL;
@@ -63,9 +68,7 @@ enum status module_find_symbol(const char *stem, const char *name, const char *h
     if (status < 0)
         return status;
     *symbol = dlsym(library, name);
-    return *symbol ? STATUS_OK
-                   : status_set(STATUS_DEVICE, "%s: libmixt-%s.so is none of mixt's modules", stem,
-                                stem);
+    return *symbol ? STATUS_OK : module_refuse(stem);
 }
 
 static enum status load_module(const char *stem, const struct backend_module **module)
@@ -79,9 +82,7 @@ static enum status load_module(const char *stem, const struct backend_module **m
         return status;
     memcpy(&function, &symbol, sizeof function);
     *module = function(BACKEND_MODULE_VERSION);
-    if (*module)
-        return STATUS_OK;
-    return status_set(STATUS_DEVICE, "%s: libmixt-%s.so is of another version of mixt", stem, stem);
+    return *module ? STATUS_OK : module_refuse(stem);
 }
 
 static enum status find_module(const char *stem, const struct backend_module **module)

@@ -34,6 +34,9 @@ enum status module_open(struct backend *backend, const char *stem, int index, en
 enum status module_find_symbol(const char *stem, const char *name, const char *hint,
                                void **symbol) STATUS_CHECKED;
 
+/* STATUS_DEVICE: the module is of another version. */
+enum status module_refuse(const char *stem);
+
 /* Whether this machine has NVIDIA's driver: without it the module, which brings hundreds of
  * megabytes of libraries, need not be loaded to find no GPU. */
 bool module_has_driver(void);

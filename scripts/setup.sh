@@ -5,7 +5,8 @@
 # Names in Debian and Ubuntu; the second list is for the tests alone.
 BUILD_PACKAGES=(gcc g++ libc6-dev meson ninja-build pkg-config libdnnl-dev libyaml-dev
                 libsentencepiece-dev libjansson-dev libicu-dev zlib1g-dev libxxhash-dev libpcre2-dev
-                libcurl4-openssl-dev libarchive-dev libssl-dev libcairo2-dev)
+                libcurl4-openssl-dev libarchive-dev libssl-dev libcairo2-dev
+                libopenmpi-dev openmpi-bin libmpich-dev mpich)
 TEST_PACKAGES=(libcmocka-dev python3 python3-venv clang-format sentencepiece)
 
 # OpenMP's threads wait by spinning unless told otherwise; where other programs use the cores too,

@@ -5,8 +5,8 @@
 #include "backend/comm/transport.h"
 #include "backend/module.h"
 
-/* mpirun and srun tell the ranks who they are in the environment: Open MPI's and PMIx in general
- * for the one module, PMI 1 and 2, which MPICH's mpirun and srun --mpi=pmi2 speak, for the other. */
+/* mpirun and srun tell the ranks who they are in the environment: Open MPI's way and PMIx for the
+ * one module; PMI 1 and 2, which MPICH's mpirun and srun --mpi=pmi2 speak, for the other. */
 const char *comm_launcher(void)
 {
     static const char *const names[][2] = {
@@ -33,8 +33,7 @@ enum status comm_open_mpi(struct comm *comm, const char *stem)
     memcpy(&function, &symbol, sizeof function);
     const struct comm_module *module = function(COMM_MODULE_VERSION);
     if (!module)
-        return status_set(STATUS_DEVICE, "%s: libmixt-%s.so is of another version of mixt", stem,
-                          stem);
+        return module_refuse(stem);
     status = module->open(comm);
     return status < 0 ? status_set(status, "%s", comm->message) : STATUS_OK;
 }
