@@ -37,7 +37,10 @@ enum status comm_open(struct comm *comm, const char *transport, double timeout_s
     *comm = (struct comm){.timeout_s = timeout_s, .step = -1, .operation = "start"};
     if (gethostname(comm->host, sizeof comm->host - 1) != 0)
         snprintf(comm->host, sizeof comm->host, "unknown");
-    const enum status status = open_transport(comm, transport);
+    const char *fault = getenv("MIXT_COMM_FAULT");
+    enum status status = open_transport(comm, transport);
+    if (status >= 0 && fault)
+        status = comm_make_faulty(comm, fault);
     if (status < 0)
         *comm = (struct comm){0};
     return status;

@@ -78,4 +78,8 @@ enum status comm_open_mpi(struct comm *comm, const char *stem) STATUS_CHECKED;
 /* One rank. */
 void comm_open_self(struct comm *comm);
 
+/* Puts a faulty transport before the open one, for tests; text: see faulty.c. STATUS_CONFIG where
+ * it says nothing that is known. */
+enum status comm_make_faulty(struct comm *comm, const char *text) STATUS_CHECKED;
+
 #endif
