@@ -119,6 +119,20 @@ enum status module_open(struct backend *backend, const char *stem, int index, en
     return status;
 }
 
+/* A handle's name is its module's stem, a colon, and more. */
+const struct comm_device_ops *module_comm(const struct backend *backend)
+{
+    const char *colon = strchr(backend->name, ':');
+    const size_t length = colon ? (size_t)(colon - backend->name) : 0;
+    const struct comm_device_ops *found = NULL;
+    pthread_mutex_lock(&loading);
+    for (int i = 0; i < MAX_MODULES && loaded[i].module && length > 0; i++)
+        if (strlen(loaded[i].stem) == length && strncmp(loaded[i].stem, backend->name, length) == 0)
+            found = loaded[i].module->comm;
+    pthread_mutex_unlock(&loading);
+    return found;
+}
+
 bool module_has_driver(void)
 {
     void *const driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);

@@ -7,18 +7,23 @@
 #ifndef MIXT_BACKEND_MODULE_H
 #define MIXT_BACKEND_MODULE_H
 
-#include "backend/backend.h"
+#include "backend/comm/transport.h"
 
 struct backend_module {
     /* Opens a handle on device number `index`, whose name begins with `stem`. On failure the reason
      * is in backend->message (STATUS_DEVICE, STATUS_CONFIG, STATUS_MEMORY). */
     enum status (*open)(struct backend *backend, const char *stem, int index, enum compute compute,
                         int n_threads);
+    /* Tensors between ranks without the host; NULL: the module has no such thing. */
+    const struct comm_device_ops *comm;
 };
 
-/* The number of this border: raised with every change of what backend.h says. The size catches an
- * entry that was added without. */
-enum { BACKEND_MODULE_VERSION = 2 << 16 | (int)sizeof(struct backend_ops) };
+/* The number of this border: raised with every change of what backend.h and comm.h say. The sizes
+ * catch an entry that was added without. */
+enum {
+    BACKEND_MODULE_VERSION = 3 << 16 | (int)(sizeof(struct backend_ops) +
+                                             sizeof(struct comm_device_ops) + sizeof(struct comm))
+};
 
 /* The one symbol of a module: its functions, or NULL for another version than its own. */
 typedef const struct backend_module *backend_module_function(int version);
@@ -28,6 +33,9 @@ typedef const struct backend_module *backend_module_function(int version);
  * looks) and opens a handle. STATUS_DEVICE says what is missing. */
 enum status module_open(struct backend *backend, const char *stem, int index, enum compute compute,
                         int n_threads) STATUS_CHECKED;
+
+/* The device calls between ranks of the module that a handle was opened by; NULL for none. */
+const struct comm_device_ops *module_comm(const struct backend *backend);
 
 /* Loads libmixt-STEM.so likewise, which stays loaded, and finds a symbol in it. STATUS_DEVICE says
  * what is missing, with this hint where it is the file. */

@@ -1,6 +1,7 @@
 /* Opening, closing, and the calls that control a job. */
 #include "backend/comm/comm.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,8 +58,22 @@ void comm_close(struct comm *comm)
     *comm = (struct comm){0};
 }
 
+/* Should one of the libraries hang in its own abort, the alarm ends this rank, which the launcher
+ * takes as the job's failure likewise. */
+static void limit_abort(void)
+{
+    enum { LIMIT_S = 10 };
+    sigset_t alarms;
+    (void)sigemptyset(&alarms);
+    (void)sigaddset(&alarms, SIGALRM);
+    (void)signal(SIGALRM, SIG_DFL);
+    (void)pthread_sigmask(SIG_UNBLOCK, &alarms, NULL);
+    (void)alarm(LIMIT_S);
+}
+
 void comm_abort(struct comm *comm, int exit_code)
 {
+    limit_abort();
     (void)fflush(NULL);
     if (comm->device_context)
         comm->device->abort(comm);

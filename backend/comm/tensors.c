@@ -1,7 +1,9 @@
 /* The calls of tensors: through the host's memory, or by the device's own transport. */
+#include <stdio.h>
 #include <string.h>
 
 #include "backend/comm/parts.h"
+#include "backend/module.h"
 
 /* What the rooms are for: what other ranks send, tensors of a device, lists of sizes. */
 enum { ROOM_PARTS, ROOM_IN, ROOM_OUT, ROOM_LISTS };
@@ -10,12 +12,6 @@ enum { ROOM_PARTS, ROOM_IN, ROOM_OUT, ROOM_LISTS };
  * is small; tensors up to the smaller size are summed by every rank for itself, which is one round
  * of messages instead of two. */
 enum { PIECES_BYTES = 16 << 20, SMALLEST_PIECE = 1024, SMALL_BYTES = 64 << 10 };
-
-int64_t comm_share(int64_t n, int rank, int size)
-{
-    const int64_t larger = n % size;
-    return n / size * rank + (rank < larger ? rank : larger);
-}
 
 static int64_t share_length(int64_t n, int rank, int size)
 {
@@ -64,6 +60,56 @@ static void copy(struct backend *backend, const struct tensor *target, const str
 {
     if (target->data != source->data && tensor_count(source) > 0)
         backend->ops->copy(backend, target, source);
+}
+
+/* -- the device's own transport -- */
+
+/* All ranks make a communicator, whose id is the first rank's. */
+static enum status open_device(struct comm *comm, struct backend *backend)
+{
+    struct {
+        int32_t status;
+        unsigned char id[COMM_DEVICE_ID_BYTES];
+    } first = {0};
+    if (comm->rank == 0)
+        first.status = comm->device->make_id(comm, first.id);
+    enum status status = comm_end(comm, comm->ops->broadcast(comm, &first, sizeof first, 0));
+    if (status < 0)
+        return status;
+    if (first.status < 0 && comm->rank != 0)
+        snprintf(comm->message, sizeof comm->message, "rank 0 got no unique id of NCCL");
+    status = (enum status)first.status;
+    return comm_end(comm, status < 0 ? status : comm->device->open(comm, backend, first.id));
+}
+
+/* At a handle's first call the ranks find out whether all have a transport for it. */
+static enum status look_for_device(struct comm *comm, struct backend *backend)
+{
+    void *all = NULL;
+    const struct comm_device_ops *mine = module_comm(backend);
+    const unsigned char has_one = mine != NULL;
+    if (comm->device_context)
+        comm->device->close(comm);
+    comm->device = NULL;
+    enum status status = comm_take_room(comm, ROOM_LISTS, (size_t)comm->size, &all);
+    if (status >= 0)
+        status = comm_end(comm, comm->ops->all_gather(comm, all, &has_one, 1));
+    if (status < 0)
+        return status;
+    comm->device_backend = backend;
+    if (memchr(all, 0, (size_t)comm->size))
+        return STATUS_OK;
+    comm->device = mine;
+    return open_device(comm, backend);
+}
+
+/* The start of a tensor's call. */
+static enum status begin(struct comm *comm, struct backend *backend, const char *operation)
+{
+    const enum status status = comm_begin(comm, operation);
+    if (status < 0 || comm->size == 1 || comm->device_backend == backend)
+        return status;
+    return look_for_device(comm, backend);
 }
 
 /* -- lists -- */
@@ -221,9 +267,11 @@ enum status comm_all_reduce(struct comm *comm, struct backend *backend, const st
 {
     void *numbers = NULL;
     check_summable(tensor);
-    enum status status = comm_begin(comm, "all_reduce");
+    enum status status = begin(comm, backend, "all_reduce");
     if (status < 0 || comm->size == 1 || tensor_count(tensor) == 0)
         return status;
+    if (comm->device)
+        return comm_end(comm, comm->device->all_reduce(comm, backend, tensor));
     status = borrow_filled(comm, backend, tensor, ROOM_IN, &numbers);
     if (status >= 0)
         status = sum_all(comm, numbers, tensor_count(tensor), tensor->dtype);
@@ -238,13 +286,15 @@ enum status comm_reduce_scatter(struct comm *comm, struct backend *backend,
     void *in = NULL, *out = NULL;
     check_summable(whole);
     check_share(comm, part, whole);
-    enum status status = comm_begin(comm, "reduce_scatter");
+    enum status status = begin(comm, backend, "reduce_scatter");
     if (status < 0 || tensor_count(whole) == 0)
         return status;
     if (comm->size == 1) {
         copy(backend, part, whole);
         return STATUS_OK;
     }
+    if (comm->device)
+        return comm_end(comm, comm->device->reduce_scatter(comm, backend, part, whole));
     status = borrow_filled(comm, backend, whole, ROOM_IN, &in);
     if (status >= 0)
         status = borrow(comm, backend, part, ROOM_OUT, &out);
@@ -261,13 +311,15 @@ enum status comm_gather_parts(struct comm *comm, struct backend *backend,
 {
     void *in = NULL, *out = NULL;
     check_share(comm, part, whole);
-    enum status status = comm_begin(comm, "gather_parts");
+    enum status status = begin(comm, backend, "gather_parts");
     if (status < 0 || tensor_count(whole) == 0)
         return status;
     if (comm->size == 1) {
         copy(backend, whole, part);
         return STATUS_OK;
     }
+    if (comm->device)
+        return comm_end(comm, comm->device->gather_parts(comm, backend, whole, part));
     status = borrow_filled(comm, backend, part, ROOM_IN, &in);
     if (status >= 0)
         status = borrow(comm, backend, whole, ROOM_OUT, &out);
@@ -308,11 +360,13 @@ enum status comm_all_to_all(struct comm *comm, struct backend *backend, const st
     check_rows(comm, out, receive);
     CHECK(send[comm->rank] == receive[comm->rank], "%lld and %lld rows of one rank to itself",
           (long long)send[comm->rank], (long long)receive[comm->rank]);
-    enum status status = comm_begin(comm, "all_to_all");
+    enum status status = begin(comm, backend, "all_to_all");
     if (status >= 0 && comm->size == 1)
         copy(backend, out, in);
     if (status < 0 || comm->size == 1)
         return status;
+    if (comm->device)
+        return comm_end(comm, comm->device->all_to_all(comm, backend, out, receive, in, send));
     status = borrow_filled(comm, backend, in, ROOM_IN, &sent);
     if (status >= 0)
         status = borrow(comm, backend, out, ROOM_OUT, &received);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "backend/cuda/comm.h"
 #include "backend/cuda/context.h"
 #include "backend/cuda/dnn.h"
 #include "backend/cuda/product.h"
@@ -246,6 +247,7 @@ mixt_backend_module(int version);
 
 const struct backend_module *mixt_backend_module(int version)
 {
-    static const struct backend_module module = {cuda_open};
+    static struct backend_module module = {.open = cuda_open};
+    module.comm = cuda_comm();
     return version == BACKEND_MODULE_VERSION ? &module : NULL;
 }

@@ -1,8 +1,9 @@
 /* One rank of a job that goes on until something fails, for the test of lost ranks.
  *
- * Usage: lose_rank OPERATION TIMEOUT_S STEPS. Prints "rank R pid P", makes the same call each step,
- * and checks what came. MIXT_COMM_FAULT says what befalls which rank. A failure is printed and
- * aborts with exit code 7. */
+ * Usage: lose_rank BACKEND OPERATION TIMEOUT_S STEPS. Prints "rank R pid P", makes the same call
+ * each step, and checks what came. MIXT_COMM_FAULT says what befalls which rank; OPERATION absent
+ * is a sum that the last rank does not come to in step 4. A failure is printed and aborts with exit
+ * code 7. BACKEND cuda-emu is the emulated GPU of the rank's number. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 
 #include "backend/comm/comm.h"
 
-enum { N = 3000, ABORT_CODE = 7 };
+enum { N = 3000, ABORT_CODE = 7, ABSENT_STEP = 4 };
 
 struct job {
     struct comm comm;
@@ -19,15 +20,15 @@ struct job {
     struct tensor in, out;
 };
 
-static void fill(struct job *job)
+static void fill(struct job *job, float numbers[N])
 {
-    float *in = job->in.data;
     for (int i = 0; i < N; i++)
-        in[i] = (float)(job->comm.rank + i);
+        numbers[i] = (float)(job->comm.rank + i);
+    job->backend.ops->upload(&job->backend, &job->in, numbers, N * sizeof *numbers);
 }
 
-/* Element i of what every rank must get. */
-static enum status check(const struct job *job, const float *got, bool is_sum)
+/* What every rank must get. */
+static enum status check(const struct job *job, const float got[N], bool is_sum)
 {
     const int size = job->comm.size;
     for (int i = 0; i < N; i++)
@@ -42,15 +43,24 @@ static enum status all_to_all(struct job *job)
     int64_t rows[64];
     for (int r = 0; r < job->comm.size; r++)
         rows[r] = comm_share(N, r + 1, job->comm.size) - comm_share(N, r, job->comm.size);
-    /* rank r sends share r of each, and gets its own of all: only equal shares fit both ways */
+    /* each rank sends to r as much as r gets of each: N is cut evenly */
     return comm_all_to_all(&job->comm, &job->backend, &job->out, rows, &job->in, rows);
+}
+
+static enum status all_reduce(struct job *job, float numbers[N])
+{
+    const enum status status = comm_all_reduce(&job->comm, &job->backend, &job->in);
+    if (status < 0)
+        return status;
+    job->backend.ops->download(&job->backend, numbers, &job->in, N * sizeof *numbers);
+    return check(job, numbers, true);
 }
 
 static enum status call(struct job *job, const char *operation)
 {
+    static float numbers[N];
     struct comm *comm = &job->comm;
-    float *data = job->in.data;
-    enum status status = STATUS_OK;
+    fill(job, numbers);
     if (strcmp(operation, "barrier") == 0)
         return comm_barrier(comm);
     if (strcmp(operation, "agree") == 0)
@@ -58,18 +68,23 @@ static enum status call(struct job *job, const char *operation)
     if (strcmp(operation, "all_to_all") == 0)
         return all_to_all(job);
     if (strcmp(operation, "broadcast") == 0) {
-        status = comm_broadcast(comm, data, N * sizeof *data, 0);
-        return status < 0 ? status : check(job, data, false);
+        const enum status status = comm_broadcast(comm, numbers, sizeof numbers, 0);
+        return status < 0 ? status : check(job, numbers, false);
     }
-    status = comm_all_reduce(comm, &job->backend, &job->in);
-    return status < 0 ? status : check(job, data, true);
+    const bool may_be_absent = strcmp(operation, "absent") == 0 && comm->rank == comm->size - 1;
+    while (may_be_absent && comm->step == ABSENT_STEP)
+        (void)pause();
+    return all_reduce(job, numbers);
 }
 
-static enum status open_job(struct job *job, double timeout_s)
+static enum status open_job(struct job *job, const char *device, double timeout_s)
 {
+    char name[32];
     enum status status = comm_open(&job->comm, "mpi", timeout_s);
+    snprintf(name, sizeof name, strcmp(device, "cuda-emu") == 0 ? "%s:%d" : "%s", device,
+             job->comm.rank);
     if (status >= 0)
-        status = backend_open(&job->backend, "ref", 1);
+        status = backend_open(&job->backend, name, 1);
     if (status >= 0)
         status = backend_arena_init(&job->backend, &job->arena, 1 << 20);
     if (status < 0)
@@ -84,16 +99,15 @@ static enum status open_job(struct job *job, double timeout_s)
 int main(int count, char **arguments)
 {
     struct job job = {0};
-    if (count != 4)
+    if (count != 5)
         return 2;
-    enum status status = open_job(&job, atof(arguments[2]));
+    enum status status = open_job(&job, arguments[1], atof(arguments[3]));
     if (status < 0)
         return status_finish(status);
-    const int steps = atoi(arguments[3]);
+    const int steps = atoi(arguments[4]);
     for (int step = 1; step <= steps && status >= 0; step++) {
         job.comm.step = step;
-        fill(&job);
-        status = call(&job, arguments[1]);
+        status = call(&job, arguments[2]);
     }
     if (status < 0) {
         status_print();

@@ -88,7 +88,8 @@ static ncclResult_t finish_join(ncclComm_t comm)
     return result;
 }
 
-ncclResult_t ncclCommInitRank(ncclComm_t *comm, int nranks, ncclUniqueId commId, int rank)
+/* A communicator that has joined and waits for nobody yet. */
+static ncclResult_t make(ncclComm_t *comm, int nranks, ncclUniqueId commId, int rank)
 {
     if (!comm || nranks < 1 || rank < 0 || rank >= nranks)
         return ncclInvalidArgument;
@@ -102,25 +103,54 @@ ncclResult_t ncclCommInitRank(ncclComm_t *comm, int nranks, ncclUniqueId commId,
     made->n_ranks = nranks;
     made->n_sent.resize((size_t)nranks);
     made->n_received.resize((size_t)nranks);
+    made->is_blocking = true;
+    made->since_ms = nccl_now_ms();
     cudaGetDevice(&made->device);
     if (made->folder.empty() || !nccl_join(made)) {
-        standin_complain(__func__, "rank %d twice, or no unique id", rank);
+        standin_complain("ncclCommInitRank", "rank %d twice, or no unique id", rank);
         delete made;
         return ncclInvalidUsage;
     }
     *comm = comms.add(made);
+    return ncclSuccess;
+}
+
+ncclResult_t ncclCommInitRank(ncclComm_t *comm, int nranks, ncclUniqueId commId, int rank)
+{
+    const ncclResult_t made = make(comm, nranks, commId, rank);
+    if (made != ncclSuccess)
+        return made;
     if (group_depth > 0) {
-        group_joins.push_back(made);
+        group_joins.push_back(*comm);
         return ncclSuccess;
     }
-    const ncclResult_t result = finish_join(made);
+    const ncclResult_t result = finish_join(*comm);
     if (result == ncclSuccess)
         return ncclSuccess;
+    ncclComm_t failed = *comm;
     *comm = NULL;
-    comms.remove(made);
-    nccl_leave(made);
-    delete made;
+    comms.remove(failed);
+    nccl_leave(failed);
+    delete failed;
     return result;
+}
+
+ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int nranks, ncclUniqueId commId, int rank,
+                                    ncclConfig_t *config)
+{
+    const ncclConfig_t usual = NCCL_CONFIG_INITIALIZER;
+    if (!config || config->blocking == NCCL_CONFIG_UNDEF_INT || config->blocking == 1)
+        return ncclCommInitRank(comm, nranks, commId, rank);
+    if (config->magic != usual.magic || config->size != usual.size || config->blocking != 0) {
+        standin_complain(__func__, "the configuration was not initialized");
+        return ncclInvalidArgument;
+    }
+    const ncclResult_t result = make(comm, nranks, commId, rank);
+    if (result != ncclSuccess)
+        return result;
+    (*comm)->is_blocking = false;
+    (*comm)->is_joining = true;
+    return ncclInProgress;
 }
 
 ncclResult_t ncclCommInitAll(ncclComm_t *comm, int ndev, const int *devlist)
@@ -191,8 +221,19 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *asyncError)
 {
     if (!comms.has(comm) || !asyncError)
         return ncclInvalidArgument;
+    const bool was_busy = comm->is_busy;
+    comm->is_busy = false;
     if (comm->error == ncclSuccess && nccl_has_given_up(comm))
         comm->error = ncclRemoteError;
+    if (comm->error == ncclSuccess && comm->is_joining) {
+        const ncclResult_t joined = nccl_look_for_all(comm);
+        comm->is_joining = joined == ncclInProgress;
+        comm->error = comm->is_joining ? ncclSuccess : joined;
+    }
+    if (comm->error == ncclSuccess && (was_busy || comm->is_joining)) {
+        *asyncError = ncclInProgress;
+        return ncclSuccess;
+    }
     *asyncError = (ncclResult_t)comm->error.load();
     return ncclSuccess;
 }
@@ -221,6 +262,13 @@ ncclResult_t ncclCommUserRank(const ncclComm_t comm, int *rank)
     return ncclSuccess;
 }
 
+/* What the last call on a communicator returns when all went well. */
+static ncclResult_t leave_busy(ncclComm_t comm)
+{
+    comm->is_busy = !comm->is_blocking;
+    return comm->is_busy ? ncclInProgress : ncclSuccess;
+}
+
 ncclResult_t ncclGroupStart(void)
 {
     if (group_depth++ == 0)
@@ -246,9 +294,13 @@ ncclResult_t ncclGroupEnd(void)
         const ncclResult_t result = finish_join(comm);
         group_error = group_error == ncclSuccess ? result : group_error;
     }
-    if (group_error == ncclSuccess)
-        nccl_enqueue(calls);
-    return group_error;
+    if (group_error != ncclSuccess)
+        return group_error;
+    nccl_enqueue(calls);
+    ncclResult_t result = ncclSuccess;
+    for (const struct nccl_call &call : calls)
+        result = leave_busy(call.comm) == ncclInProgress ? ncclInProgress : result;
+    return result;
 }
 
 /* -- calls -- */
@@ -313,6 +365,10 @@ static ncclResult_t check(const struct nccl_call *call)
         return ncclUnhandledCudaError;
     if (call->comm->error != ncclSuccess)
         return (ncclResult_t)call->comm->error.load();
+    if (call->comm->is_joining || call->comm->is_busy) {
+        standin_complain(name, "the communicator is still in progress");
+        return ncclInvalidUsage;
+    }
     if (nccl_type_bytes(call->type) == 0 || (unsigned)call->op >= ncclNumOps || call->peer < 0 ||
         call->peer >= call->comm->n_ranks) {
         standin_complain(name, "type %d, op %d or rank %d", call->type, call->op, call->peer);
@@ -335,6 +391,7 @@ static ncclResult_t issue(const struct nccl_call *call)
             group_error = result;
     } else if (result == ncclSuccess) {
         nccl_enqueue({*call});
+        return leave_busy(call->comm);
     }
     return result;
 }

@@ -55,6 +55,10 @@ struct ncclComm {
     int rank, n_ranks, device;
     std::atomic<int> error; /* of ncclResult_t; stays */
     std::atomic<int> n_pending;
+    bool is_blocking; /* else calls return ncclInProgress, until asked twice */
+    bool is_joining;  /* not all ranks have been seen */
+    bool is_busy;     /* a call has returned ncclInProgress and nobody has asked */
+    double since_ms;  /* of the joining */
     cudaStream_t last_stream;
     /* Touched by work on streams only: */
     uint64_t n_collectives;
@@ -74,6 +78,9 @@ std::string nccl_new_folder(void);
 
 /* Says that a rank is there; false if it was before. */
 bool nccl_join(const struct ncclComm *comm);
+
+/* ncclInProgress while not all are there; what is wrong with them, or ncclSuccess. */
+ncclResult_t nccl_look_for_all(const struct ncclComm *comm);
 
 /* Waits for all; what is wrong with them, or ncclSuccess. */
 ncclResult_t nccl_wait_for_all(const struct ncclComm *comm);

@@ -108,17 +108,22 @@ static ncclResult_t check_members(const struct ncclComm *comm)
     return ncclSuccess;
 }
 
+ncclResult_t nccl_look_for_all(const struct ncclComm *comm)
+{
+    if (is_everyone_there(comm))
+        return check_members(comm);
+    if (nccl_now_ms() - comm->since_ms <= nccl_timeout_ms())
+        return ncclInProgress;
+    standin_complain("ncclCommInitRank", "not all of %d ranks came", comm->n_ranks);
+    return ncclSystemError;
+}
+
 ncclResult_t nccl_wait_for_all(const struct ncclComm *comm)
 {
-    const double begin = nccl_now_ms();
-    while (!is_everyone_there(comm)) {
-        if (nccl_now_ms() - begin > nccl_timeout_ms()) {
-            standin_complain("ncclCommInitRank", "not all of %d ranks came", comm->n_ranks);
-            return ncclSystemError;
-        }
+    ncclResult_t result = ncclInProgress;
+    while ((result = nccl_look_for_all(comm)) == ncclInProgress)
         usleep(200);
-    }
-    return check_members(comm);
+    return result;
 }
 
 /* Members stay until all that came have left, since a late one still looks for them. */
