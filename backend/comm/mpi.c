@@ -82,6 +82,33 @@ static void rest(int looks)
     nanosleep(&pause, NULL);
 }
 
+/* Ranks that wait answer those whose time is up: they are there, and are not what is waited for. */
+enum { ROLL_CALL, ROLL_ANSWER };
+
+static void answer_roll(const struct mpi *mpi)
+{
+    int is_called = 0;
+    MPI_Status call;
+    MPI_Request answer;
+    if (MPI_Iprobe(MPI_ANY_SOURCE, ROLL_CALL, mpi->roll, &is_called, &call) != MPI_SUCCESS)
+        return;
+    if (!is_called || MPI_Recv(NULL, 0, MPI_BYTE, call.MPI_SOURCE, ROLL_CALL, mpi->roll,
+                               MPI_STATUS_IGNORE) != MPI_SUCCESS)
+        return;
+    if (MPI_Isend(NULL, 0, MPI_BYTE, call.MPI_SOURCE, ROLL_ANSWER, mpi->roll, &answer) ==
+        MPI_SUCCESS)
+        (void)MPI_Request_free(&answer);
+}
+
+/* Between two looks of one that waits. */
+static void wait_a_moment(const struct comm *comm, int looks)
+{
+    enum { LOOKS_A_ROLL = 64 };
+    rest(looks);
+    if (looks % LOOKS_A_ROLL == LOOKS_A_ROLL - 1)
+        answer_roll(comm->context);
+}
+
 /* Tests the roll's answers; the ranks without one in text. */
 static int count_missing(const struct comm *comm, const struct mpi *mpi, char *text, size_t size)
 {
@@ -89,28 +116,33 @@ static int count_missing(const struct comm *comm, const struct mpi *mpi, char *t
     size_t used = 0;
     text[0] = '\0';
     for (int r = 0; r < comm->size; r++) {
-        int has_come = 0;
-        (void)MPI_Test(&mpi->calls[r], &has_come, MPI_STATUS_IGNORE);
-        if (!has_come && used + 16 < size)
+        int has_answered = 0;
+        (void)MPI_Test(&mpi->calls[r], &has_answered, MPI_STATUS_IGNORE);
+        if (!has_answered && used + 16 < size)
             used += (size_t)snprintf(text + used, size - used, "%s%d", used ? ", " : "", r);
-        missing += !has_come;
+        missing += !has_answered;
     }
     return missing;
 }
 
-/* Who comes to the same end within a moment, as the others' deadlines are near ours: the rest are
- * those that are waited for. Their numbers in text, "" where all have answered. */
+/* The numbers of the ranks that do not answer within a moment in text, "" where all do. */
 static void call_roll(const struct comm *comm, char *text, size_t size)
 {
     struct mpi *mpi = comm->context;
     const double last = clock_seconds() + (comm->timeout_s < 4 ? comm->timeout_s / 4 : 1);
-    for (int r = 0; r < comm->size; r++) {
-        mpi->calls[r] = MPI_REQUEST_NULL;
-        (void)MPI_Irecv(NULL, 0, MPI_BYTE, r, 0, mpi->roll, &mpi->calls[r]);
-        (void)MPI_Isend(NULL, 0, MPI_BYTE, r, 0, mpi->roll, &mpi->calls[comm->size + r]);
-    }
-    for (int looks = 0; count_missing(comm, mpi, text, size) > 0 && clock_seconds() < last; looks++)
+    for (int r = 0; r < comm->size; r++)
+        mpi->calls[r] = mpi->calls[comm->size + r] = MPI_REQUEST_NULL;
+    for (int r = 0; r < comm->size; r++)
+        if (r != comm->rank) {
+            (void)MPI_Irecv(NULL, 0, MPI_BYTE, r, ROLL_ANSWER, mpi->roll, &mpi->calls[r]);
+            (void)MPI_Isend(NULL, 0, MPI_BYTE, r, ROLL_CALL, mpi->roll,
+                            &mpi->calls[comm->size + r]);
+        }
+    for (int looks = 0; count_missing(comm, mpi, text, size) > 0 && clock_seconds() < last;
+         looks++) {
+        answer_roll(mpi);
         rest(looks);
+    }
 }
 
 static enum status too_late(struct comm *comm)
@@ -134,7 +166,7 @@ static enum status wait_for(struct comm *comm, MPI_Request *request, int error)
             return STATUS_OK;
         if (clock_seconds() > deadline)
             return too_late(comm);
-        rest(looks);
+        wait_a_moment(comm, looks);
     }
     return fail(comm, error);
 }
@@ -255,7 +287,7 @@ static enum status run_lanes(struct comm *comm, const struct comm_exchange *exch
         if (clock_seconds() > deadline)
             return too_late(comm);
         looks = n_done > 0 ? 0 : looks;
-        rest(looks);
+        wait_a_moment(comm, looks);
     }
 }
 

@@ -11,7 +11,7 @@ enum { ROOM_PARTS, ROOM_IN, ROOM_OUT, ROOM_LISTS };
 /* Sums are made of pieces of the ranks' shares, so many bytes together, so that the room for them
  * is small; tensors up to the smaller size are summed by every rank for itself, which is one round
  * of messages instead of two. */
-enum { PIECES_BYTES = 16 << 20, SMALLEST_PIECE = 1024, SMALL_BYTES = 64 << 10 };
+enum { PIECES_BYTES = 4 << 20, SMALLEST_PIECE = 1024, SMALL_BYTES = 64 << 10 };
 
 static int64_t share_length(int64_t n, int rank, int size)
 {

@@ -2,11 +2,13 @@
  *
  * Usage: lose_rank BACKEND OPERATION TIMEOUT_S STEPS. Prints "rank R pid P", makes the same call
  * each step, and checks what came. MIXT_COMM_FAULT says what befalls which rank; OPERATION absent
- * is a sum that the last rank does not come to in step 4. A failure is printed and aborts with exit
- * code 7. BACKEND cuda-emu is the emulated GPU of the rank's number. */
+ * is a sum that the last rank does not come to in step 4, and that the first comes to late. A
+ * failure is printed and aborts with exit code 7. BACKEND cuda-emu is the emulated GPU of the
+ * rank's number. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backend/comm/comm.h"
@@ -56,6 +58,15 @@ static enum status all_reduce(struct job *job, float numbers[N])
     return check(job, numbers, true);
 }
 
+static void be_absent(const struct comm *comm)
+{
+    const struct timespec moment = {.tv_nsec = (long)(comm->timeout_s * 4e8)};
+    while (comm->rank == comm->size - 1)
+        (void)pause();
+    if (comm->rank == 0)
+        (void)nanosleep(&moment, NULL);
+}
+
 static enum status call(struct job *job, const char *operation)
 {
     static float numbers[N];
@@ -71,9 +82,8 @@ static enum status call(struct job *job, const char *operation)
         const enum status status = comm_broadcast(comm, numbers, sizeof numbers, 0);
         return status < 0 ? status : check(job, numbers, false);
     }
-    const bool may_be_absent = strcmp(operation, "absent") == 0 && comm->rank == comm->size - 1;
-    while (may_be_absent && comm->step == ABSENT_STEP)
-        (void)pause();
+    if (strcmp(operation, "absent") == 0 && comm->step == ABSENT_STEP)
+        be_absent(comm);
     return all_reduce(job, numbers);
 }
 

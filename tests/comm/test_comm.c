@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "backend/comm/comm.h"
+#include "backend/comm/transport.h"
 
 enum { TIMEOUT_S = 60 };
 
@@ -314,7 +314,7 @@ static void test_all_reduce(void **state)
     (void)state;
     for_all_sizes(check_all_reduce);
     arena.used = 0;
-    check_all_reduce(DTYPE_F32, 4500001); /* more than the pieces that are summed at once */
+    check_all_reduce(DTYPE_F32, 1200001); /* more than the pieces that are summed at once */
 }
 
 /* Into a tensor of its own, and in place. */
@@ -339,7 +339,7 @@ static void test_reduce_scatter(void **state)
     (void)state;
     for_all_sizes(check_reduce_scatter);
     arena.used = 0;
-    check_reduce_scatter(DTYPE_F32, 4500001);
+    check_reduce_scatter(DTYPE_F32, 1200001);
 }
 
 static void check_gather_parts(enum dtype dtype, int64_t n)
@@ -436,6 +436,53 @@ static void test_through_host(void **state)
     comm.device = device;
 }
 
+/* -- what is refused -- */
+
+static void expect_refused(const char *transport, enum status want, const char *message)
+{
+    struct comm other;
+    assert_int_equal(comm_open(&other, transport, TIMEOUT_S), want);
+    assert_non_null(strstr(status_message(), message));
+    assert_null(other.ops);
+    comm_close(&other);
+}
+
+static void test_refused_transports(void **state)
+{
+    (void)state;
+    expect_refused("nosuch", STATUS_CONFIG, "no transport 'nosuch'");
+    if (strcmp(comm.ops->name, "self") != 0)
+        return;
+    expect_refused("mpi", STATUS_CONFIG, "mpirun or srun did not start this");
+    assert_int_equal(setenv("MIXT_COMM_FAULT", "kill", 1), 0);
+    expect_refused("self", STATUS_CONFIG, "MIXT_COMM_FAULT=kill is not KIND:CALL");
+    assert_int_equal(setenv("MIXT_COMM_FAULT", "nosuch:3", 1), 0);
+    expect_refused("self", STATUS_CONFIG, "MIXT_COMM_FAULT=nosuch:3 is not KIND:CALL");
+    assert_int_equal(unsetenv("MIXT_COMM_FAULT"), 0);
+}
+
+/* Rank 1 gets fewer rows than it asks for: it says so, and so does every later call. */
+static void test_rows_that_differ(void **state)
+{
+    (void)state;
+    int64_t send[64] = {0}, receive[64] = {0};
+    if (comm.size < 2 || backend.hardware[0])
+        return;
+    send[1] = comm.rank == 0 ? 3 : 0;
+    receive[0] = comm.rank == 1 ? 4 : 0;
+    arena.used = 0;
+    const struct tensor in = tensor_2d(&arena, DTYPE_F32, comm.rank == 0 ? 3 : 0, 5);
+    const struct tensor out = tensor_2d(&arena, DTYPE_F32, comm.rank == 1 ? 4 : 0, 5);
+    const enum status status = comm_all_to_all(&comm, &backend, &out, receive, &in, send);
+    assert_int_equal(status, comm.rank == 1 ? STATUS_FAILED : STATUS_OK);
+    if (comm.rank == 1) {
+        assert_non_null(strstr(status_message(), "all_to_all: rank 0 sent 60 bytes instead of 80"));
+        assert_int_equal(comm_barrier(&comm), STATUS_FAILED);
+        comm.error = STATUS_OK;
+    }
+    assert_int_equal(comm_barrier(&comm), STATUS_OK);
+}
+
 /* -- the program -- */
 
 static bool open_all(const char *transport, const char *device)
@@ -451,13 +498,21 @@ static bool open_all(const char *transport, const char *device)
 int main(int count, char **arguments)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shares),       cmocka_unit_test(test_places),
-        cmocka_unit_test(test_broadcast),    cmocka_unit_test(test_all_gather),
-        cmocka_unit_test(test_sum),          cmocka_unit_test(test_barrier),
-        cmocka_unit_test(test_agree),        cmocka_unit_test(test_check_same),
-        cmocka_unit_test(test_all_reduce),   cmocka_unit_test(test_reduce_scatter),
-        cmocka_unit_test(test_gather_parts), cmocka_unit_test(test_all_to_all),
+        cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_broadcast),
+        cmocka_unit_test(test_all_gather),
+        cmocka_unit_test(test_sum),
+        cmocka_unit_test(test_barrier),
+        cmocka_unit_test(test_agree),
+        cmocka_unit_test(test_check_same),
+        cmocka_unit_test(test_all_reduce),
+        cmocka_unit_test(test_reduce_scatter),
+        cmocka_unit_test(test_gather_parts),
+        cmocka_unit_test(test_all_to_all),
         cmocka_unit_test(test_through_host),
+        cmocka_unit_test(test_refused_transports),
+        cmocka_unit_test(test_rows_that_differ),
     };
     if (count != 3) {
         fprintf(stderr, "usage: test_comm TRANSPORT BACKEND\n");

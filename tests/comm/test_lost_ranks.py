@@ -95,7 +95,7 @@ def try_host(run):
     good = [run("barrier", None, 50), run("all_reduce", f"delay:{CALL}", 10)]
     hangs = {name: run(name, f"hang:{CALL}:2")
              for name in ("barrier", "broadcast", "agree", "all_to_all", "all_reduce")}
-    stopped = run("all_reduce", f"stop:{CALL}:2")
+    stopped, late = run("all_reduce", f"stop:{CALL}:2"), run("absent", None)
     killed, left = run("all_reduce", f"kill:{CALL}:1"), run("all_reduce", f"exit:{CALL}:1")
     corrupt = run("all_reduce", f"corrupt:{CALL}:1")
     dropped = run("all_to_all", f"drop:{CALL}:1", CALL)
@@ -106,6 +106,8 @@ def try_host(run):
         job.result().expect_line(operation, STEP[operation], NO_WORD)
     stopped.result().expect_ended()
     stopped.result().expect_line("all_reduce", STEP["all_reduce"], NO_WORD)
+    late.result().expect_ended()
+    late.result().expect_line("all_reduce", "4", NO_WORD)  # by the rank that waited longest
     left.result().expect_gone()  # MPICH's mpirun may return the code of the rank that left, 0
     for job in (killed, corrupt, dropped):
         job.result().expect_ended()
