@@ -13,6 +13,7 @@
 
 static const struct verb verbs[] = {
     {"train", train_main, "train a model from raw text, or continue"},
+    {"launch", launch_main, "run a verb on several processes and machines, again where it fails"},
     {"translate", translate_main, "translate text line by line"},
     {"score", score_main, "log-probability of given translations"},
     {"convert", convert_main, "write a model for decoding in int8"},

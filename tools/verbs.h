@@ -16,5 +16,6 @@ int info_main(int argc, char **argv);
 int plan_main(int argc, char **argv);
 int lab_main(int argc, char **argv);
 int bench_main(int argc, char **argv);
+int launch_main(int argc, char **argv);
 
 #endif
