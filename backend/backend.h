@@ -197,6 +197,14 @@ struct adam {
     double gradient_scale; /* multiplies every gradient first: clipping by norm */
 };
 
+/* The gradient of E matrices [in, out] as the product that it is: matrix e's is x^T d_y over rows
+ * offsets[e] .. offsets[e+1]-1. Of many matrices that few rows meet, the rows are the smaller. */
+struct product_gradient {
+    struct tensor x;       /* [N, in] */
+    struct tensor d_y;     /* [N, out] */
+    struct tensor offsets; /* [E+1] i32 ascending, from 0 to N */
+};
+
 #define B   struct backend *backend
 #define IN  const struct tensor *
 #define OUT const struct tensor *
@@ -244,7 +252,8 @@ struct backend_ops {
     /* d_weight [in, out] += x^T [in, N] d_y [N, out]; d_bias [out] += column sums of d_y, or NULL.
      * */
     void (*linear_gradient)(B, OUT d_weight, OUT d_bias, IN x, IN d_y);
-    /* The same for E weights over the rows of each expert; [E, in, out], [E, out] or NULL. */
+    /* The same for E weights over the rows of each expert; [E, in, out], [E, out] or NULL. d_weight
+     * NULL: only d_bias. Rows before offsets[0] and from offsets[E] on are nobody's. */
     void (*grouped_linear_gradient)(B, OUT d_weight, OUT d_bias, IN x, IN d_y, IN offsets);
     /* sum [D] += column sums of x [N, D]. */
     void (*column_sums)(B, OUT sum, IN x);
@@ -414,11 +423,36 @@ struct backend_ops {
      * everywhere the estimate is 0. gradient inout: becomes zero. */
     void (*adam_factored_step)(B, OUT value, OUT row, OUT column, OUT gradient,
                                const struct adam *adam);
+    /* The three of E matrices [E, in, out] whose gradient is nowhere but in its factors: it is
+     * computed some matrices at a time, or not at all. room [M, in, out], M >= 1, is memory for
+     * some of them; on the processor as many as there are threads are of use. In bf16 the
+     * sum may be that of rows which are not rounded. */
+    void (*product_sum_squares)(B, OUT sum, OUT room, const struct product_gradient *gradient);
+    void (*product_adam_step)(B, OUT value, OUT first, OUT second, OUT room,
+                              const struct product_gradient *gradient, const struct adam *adam);
+    void (*product_adam_factored_step)(B, OUT value, OUT row, OUT column, OUT room,
+                                       const struct product_gradient *gradient,
+                                       const struct adam *adam);
 };
 
 #undef B
 #undef IN
 #undef OUT
+
+/* For implementations: the operations on gradients that are products, by those on gradients that
+ * are stored, as many matrices at a time as the room has. */
+void backend_product_sum_squares(struct backend *backend, const struct tensor *sum,
+                                 const struct tensor *room,
+                                 const struct product_gradient *gradient);
+void backend_product_adam_step(struct backend *backend, const struct tensor *value,
+                               const struct tensor *first, const struct tensor *second,
+                               const struct tensor *room, const struct product_gradient *gradient,
+                               const struct adam *adam);
+void backend_product_adam_factored_step(struct backend *backend, const struct tensor *value,
+                                        const struct tensor *row, const struct tensor *column,
+                                        const struct tensor *room,
+                                        const struct product_gradient *gradient,
+                                        const struct adam *adam);
 
 /* For implementations: linear_top_k() of the operations, as many rows at a time as the room has. */
 void backend_linear_top_k(struct backend *backend, const struct tensor *values,

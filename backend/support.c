@@ -1,4 +1,5 @@
-/* Errors, checks of shapes, Adam's settings, and linear_top_k() of the operations. */
+/* Errors, checks of shapes, Adam's settings, and what implementations may build from other
+ * operations. */
 #include "backend/support.h"
 
 #include <math.h>
@@ -32,6 +33,76 @@ void backend_linear_top_k(struct backend *backend, const struct tensor *values,
         const struct tensor sums_part = tensor_slice(log_sums, first, count);
         backend->ops->linear(backend, &logits, &x_part, weight, true, bias, ACTIVATION_NONE, false);
         backend->ops->top_k_log_sum(backend, &values_part, &indices_part, &sums_part, &logits);
+    }
+}
+
+/* -- gradients that are products -- */
+
+int64_t product_check(const struct tensor *room, const struct product_gradient *gradient)
+{
+    const int64_t n_matrices = tensor_count(&gradient->offsets) - 1;
+    CHECK(room->rank == 3 && room->dim[0] >= 1 && n_matrices >= 1 && gradient->x.rank == 2 &&
+              gradient->d_y.rank == 2 && gradient->x.dim[0] == gradient->d_y.dim[0] &&
+              gradient->x.dim[1] == room->dim[1] && gradient->d_y.dim[1] == room->dim[2],
+          "%lld gradients [%lld, %lld]", (long long)n_matrices, (long long)room->dim[1],
+          (long long)room->dim[2]);
+    return n_matrices;
+}
+
+/* As many gradients from number `first` on as the room has, stored in it. */
+static struct tensor product_part(struct backend *backend, const struct tensor *room,
+                                  const struct product_gradient *gradient, int64_t first)
+{
+    const int64_t left = product_check(room, gradient) - first;
+    const int64_t count = left < room->dim[0] ? left : room->dim[0];
+    const struct tensor part = tensor_slice(room, 0, count);
+    const struct tensor offsets = tensor_slice(&gradient->offsets, first, count + 1);
+    backend->ops->fill(backend, &part, 0);
+    backend->ops->grouped_linear_gradient(backend, &part, NULL, &gradient->x, &gradient->d_y,
+                                          &offsets);
+    return part;
+}
+
+void backend_product_sum_squares(struct backend *backend, const struct tensor *sum,
+                                 const struct tensor *room, const struct product_gradient *gradient)
+{
+    const int64_t n_matrices = product_check(room, gradient);
+    for (int64_t e = 0; e < n_matrices; e += room->dim[0]) {
+        const struct tensor part = product_part(backend, room, gradient, e);
+        backend->ops->sum_squares(backend, sum, &part);
+    }
+}
+
+void backend_product_adam_step(struct backend *backend, const struct tensor *value,
+                               const struct tensor *first, const struct tensor *second,
+                               const struct tensor *room, const struct product_gradient *gradient,
+                               const struct adam *adam)
+{
+    for (int64_t e = 0; e < value->dim[0]; e += room->dim[0]) {
+        const struct tensor part = product_part(backend, room, gradient, e);
+        const struct tensor value_part = tensor_slice(value, e, part.dim[0]);
+        const struct tensor second_part = tensor_slice(second, e, part.dim[0]);
+        struct tensor first_part = {0};
+        if (first)
+            first_part = tensor_slice(first, e, part.dim[0]);
+        backend->ops->adam_step(backend, &value_part, tensor_or_null(&first_part), &second_part,
+                                &part, adam);
+    }
+}
+
+void backend_product_adam_factored_step(struct backend *backend, const struct tensor *value,
+                                        const struct tensor *row, const struct tensor *column,
+                                        const struct tensor *room,
+                                        const struct product_gradient *gradient,
+                                        const struct adam *adam)
+{
+    for (int64_t e = 0; e < value->dim[0]; e += room->dim[0]) {
+        const struct tensor part = product_part(backend, room, gradient, e);
+        const struct tensor value_part = tensor_slice(value, e, part.dim[0]);
+        const struct tensor row_part = tensor_slice(row, e, part.dim[0]);
+        const struct tensor column_part = tensor_slice(column, e, part.dim[0]);
+        backend->ops->adam_factored_step(backend, &value_part, &row_part, &column_part, &part,
+                                         adam);
     }
 }
 

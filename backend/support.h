@@ -68,6 +68,9 @@ void additive_check(const struct tensor *scores, const struct tensor *query,
                     const struct tensor *keys, const struct tensor *v,
                     const struct tensor *lengths);
 
+/* Of a gradient that is a product, and room for some of its matrices; returns E. */
+int64_t product_check(const struct tensor *room, const struct product_gradient *gradient);
+
 /* -- Adam -- */
 
 /* has_first: there is a first moment. */

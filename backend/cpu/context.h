@@ -72,5 +72,6 @@ void cpu_set_moe(struct backend_ops *ops);
 void cpu_set_optimizer(struct backend_ops *ops);
 void cpu_set_rows(struct backend_ops *ops);
 void cpu_set_topk(struct backend_ops *ops);
+void cpu_set_update(struct backend_ops *ops);
 
 #endif

@@ -100,6 +100,7 @@ static void make_tables(void)
     cpu_set_optimizer(&table);
     cpu_set_rows(&table);
     cpu_set_topk(&table);
+    cpu_set_update(&table);
     table_bf16 = table;
     table_bf16.name = "cpu_bf16";
 }

@@ -244,6 +244,19 @@ void gemm_gradient(struct backend *backend, float *d_w, const float *x, const fl
         backend_fail(backend, "%s", first_message(gemm));
 }
 
+bool gemm_gradient_alone(const struct backend *backend, float *d_w, const float *x,
+                         const float *d_y, int64_t rows, int64_t in, int64_t out)
+{
+    const struct gemm *gemm = context_of(backend)->gemm;
+    return gradient_on_lane(gemm, lane_alone(gemm, omp_get_thread_num()), d_w, x, d_y, rows, in,
+                            out);
+}
+
+const char *gemm_message(const struct backend *backend)
+{
+    return first_message(context_of(backend)->gemm);
+}
+
 void gemm_gradient_groups(struct backend *backend, float *d_w, const float *x, const float *d_y,
                           const int32_t *offsets, int64_t n_groups, int64_t in, int64_t out)
 {

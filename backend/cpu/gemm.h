@@ -51,6 +51,12 @@ void gemm_groups(struct backend *backend, const struct gemm_layout *layout, cons
 /* d_w [in, out] += x [rows, in]^T d_y [rows, out]. */
 void gemm_gradient(struct backend *backend, float *d_w, const float *x, const float *d_y,
                    int64_t rows, int64_t in, int64_t out);
+/* The same on the calling thread alone, one of a team; false when it failed, which
+ * gemm_message() tells. */
+bool gemm_gradient_alone(const struct backend *backend, float *d_w, const float *x,
+                         const float *d_y, int64_t rows, int64_t in, int64_t out);
+const char *gemm_message(const struct backend *backend);
+
 void gemm_gradient_groups(struct backend *backend, float *d_w, const float *x, const float *d_y,
                           const int32_t *offsets, int64_t n_groups, int64_t in, int64_t out);
 

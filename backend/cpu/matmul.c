@@ -250,18 +250,19 @@ static void cpu_grouped_linear_gradient(struct backend *backend, const struct te
                                         const struct tensor *d_y, const struct tensor *offsets)
 {
     const int64_t in = tensor_columns(x), out = tensor_columns(d_y);
-    CHECK(d_weight->rank == 3 && tensor_rows(x) == tensor_rows(d_y) && d_weight->dim[1] == in &&
-              d_weight->dim[2] == out,
-          "gradient [.., %lld, %lld]", (long long)d_weight->dim[1], (long long)d_weight->dim[2]);
+    const int64_t n_groups = tensor_count(offsets) - 1;
+    CHECK(tensor_rows(x) == tensor_rows(d_y) &&
+              (!d_weight || (d_weight->rank == 3 && d_weight->dim[0] == n_groups &&
+                             d_weight->dim[1] == in && d_weight->dim[2] == out)),
+          "%lld gradients [%lld, %lld]", (long long)n_groups, (long long)in, (long long)out);
     if (!context_enter(backend))
         return;
-    const int64_t n_groups = d_weight->dim[0];
     const int32_t *start = ints(offsets);
-    CHECK(tensor_count(offsets) == n_groups + 1 && start[n_groups] == tensor_rows(x),
-          "%lld offsets for %lld groups", (long long)tensor_count(offsets), (long long)n_groups);
-    if (plain_is_better(d_weight))
+    CHECK(start[0] >= 0 && start[n_groups] <= tensor_rows(x), "%lld rows to %lld of %lld",
+          (long long)start[0], (long long)start[n_groups], (long long)tensor_rows(x));
+    if (d_weight && plain_is_better(d_weight))
         plain_gradient_groups(backend, d_weight, floats(x), floats(d_y), start);
-    else
+    else if (d_weight)
         gemm_gradient_groups(backend, floats(d_weight), floats(x), floats(d_y), start, n_groups, in,
                              out);
     if (!d_bias)

@@ -1,4 +1,6 @@
 /* Sums of squares and Adam: as fast as memory. */
+#include "backend/cpu/optimizer.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -10,7 +12,7 @@ enum {
                          one by one, each zero would delay the next loads */
 };
 
-KERNEL static double sum_squares_run(const float *x, int64_t count)
+KERNEL double optimizer_sum_squares(const float *x, int64_t count)
 {
     enum { SUMS = 16 };
     double sum[SUMS] = {0};
@@ -38,8 +40,8 @@ static void cpu_sum_squares(struct backend *backend, const struct tensor *sum,
     const int n_parts = context_parts(backend, count);
 #pragma omp parallel for num_threads(n_parts) schedule(static)
     for (int64_t i = 0; i < runs; i++)
-        part[i] =
-            sum_squares_run(floats(x) + i * RUN, count - i * RUN < RUN ? count - i * RUN : RUN);
+        part[i] = optimizer_sum_squares(floats(x) + i * RUN,
+                                        count - i * RUN < RUN ? count - i * RUN : RUN);
     double total = 0;
     for (int64_t i = 0; i < runs; i++)
         total += part[i];
@@ -47,10 +49,9 @@ static void cpu_sum_squares(struct backend *backend, const struct tensor *sum,
 }
 
 KERNEL static void adam_run(float *restrict value, float *restrict first, float *restrict second,
-                            const float *restrict gradient, int64_t from, int64_t to,
-                            struct adam_rates rates)
+                            const float *restrict gradient, int64_t count, struct adam_rates rates)
 {
-    for (int64_t i = from; i < to; i++) {
+    for (int64_t i = 0; i < count; i++) {
         const float g = rates.gradient_scale * gradient[i];
         const float m = rates.keep1 * first[i] + rates.add1 * g;
         const float v = rates.keep2 * second[i] + rates.add2 * g * g;
@@ -62,14 +63,27 @@ KERNEL static void adam_run(float *restrict value, float *restrict first, float 
 
 /* Without a first moment. */
 KERNEL static void adam_second_run(float *restrict value, float *restrict second,
-                                   const float *restrict gradient, int64_t from, int64_t to,
+                                   const float *restrict gradient, int64_t count,
                                    struct adam_rates rates)
 {
-    for (int64_t i = from; i < to; i++) {
+    for (int64_t i = 0; i < count; i++) {
         const float g = rates.gradient_scale * gradient[i];
         const float v = rates.keep2 * second[i] + rates.add2 * g * g;
         second[i] = v;
         value[i] -= rates.step * g / (sqrtf(v * rates.unbias2) + rates.epsilon);
+    }
+}
+
+void optimizer_adam(float *value, float *first, float *second, float *gradient, int64_t count,
+                    struct adam_rates rates)
+{
+    for (int64_t i = 0; i < count; i += UPDATE_RUN) {
+        const int64_t n = count - i < UPDATE_RUN ? count - i : UPDATE_RUN;
+        if (first)
+            adam_run(value + i, first + i, second + i, gradient + i, n, rates);
+        else
+            adam_second_run(value + i, second + i, gradient + i, n, rates);
+        memset(gradient + i, 0, (size_t)n * sizeof *gradient);
     }
 }
 
@@ -87,16 +101,10 @@ static void cpu_adam_step(struct backend *backend, const struct tensor *value,
     const int n_parts = context_parts(backend, count);
 #pragma omp parallel for num_threads(n_parts) schedule(static)
     for (int part = 0; part < n_parts; part++) {
-        const int64_t last = part_start(count, part + 1, n_parts);
-        for (int64_t from = part_start(count, part, n_parts); from < last; from += UPDATE_RUN) {
-            const int64_t to = last - from < UPDATE_RUN ? last : from + UPDATE_RUN;
-            if (first)
-                adam_run(floats(value), floats(first), floats(second), floats(gradient), from, to,
-                         rates);
-            else
-                adam_second_run(floats(value), floats(second), floats(gradient), from, to, rates);
-            memset(floats(gradient) + from, 0, (size_t)(to - from) * sizeof(float));
-        }
+        const int64_t from = part_start(count, part, n_parts);
+        optimizer_adam(floats(value) + from, first ? floats(first) + from : NULL,
+                       floats(second) + from, floats(gradient) + from,
+                       part_start(count, part + 1, n_parts) - from, rates);
     }
 }
 
@@ -151,8 +159,16 @@ KERNEL static void factored_update(float *restrict value, float *restrict root,
     }
 }
 
-/* Each matrix is read twice, the second time from a cache. One whose gradient is zero, as that of
- * an expert without a row, keeps its values, and they are not touched. */
+/* The matrix is read twice, the second time from a cache. One whose gradient is zero keeps its
+ * values, and they are not touched. */
+void optimizer_adam_factored(float *value, float *row, float *column, float *root, float *gradient,
+                             int64_t in, int64_t out, struct adam_rates rates)
+{
+    const float add = rates.add2 * rates.gradient_scale * rates.gradient_scale;
+    if (factored_moments(row, column, gradient, in, out, rates.keep2, add) > 0)
+        factored_update(value, root, row, column, gradient, in, out, rates);
+}
+
 static void cpu_adam_factored_step(struct backend *backend, const struct tensor *value,
                                    const struct tensor *row, const struct tensor *column,
                                    const struct tensor *gradient, const struct adam *adam)
@@ -165,7 +181,6 @@ static void cpu_adam_factored_step(struct backend *backend, const struct tensor 
     if (!context_enter(backend))
         return;
     const struct adam_rates rates = adam_rates_of(adam, false);
-    const float add = rates.add2 * rates.gradient_scale * rates.gradient_scale;
     const int n_parts = context_parts(backend, count * in * out);
     const int64_t stride = (out + 15) / 16 * 16;
     float *roots = context_scratch(backend, (size_t)(n_parts * stride));
@@ -174,14 +189,10 @@ static void cpu_adam_factored_step(struct backend *backend, const struct tensor 
 #pragma omp parallel for num_threads(n_parts) schedule(static)
     for (int part = 0; part < n_parts; part++)
         for (int64_t e = part_start(count, part, n_parts); e < part_start(count, part + 1, n_parts);
-             e++) {
-            float *const own_row = floats(row) + e * in, *const own_column =
-                                                             floats(column) + e * out;
-            float *const own = floats(gradient) + e * in * out;
-            if (factored_moments(own_row, own_column, own, in, out, rates.keep2, add) > 0)
-                factored_update(floats(value) + e * in * out, roots + part * stride, own_row,
-                                own_column, own, in, out, rates);
-        }
+             e++)
+            optimizer_adam_factored(floats(value) + e * in * out, floats(row) + e * in,
+                                    floats(column) + e * out, roots + part * stride,
+                                    floats(gradient) + e * in * out, in, out, rates);
 }
 
 void cpu_set_optimizer(struct backend_ops *ops)

@@ -16,9 +16,10 @@ enum {
     BLOCK_VECTORS = 2, /* columns whose sums for so many rows fill the registers, in vectors */
     BLOCK_COLUMNS = BLOCK_VECTORS * LANES,
     PANEL_BLOCKS = PANEL / BLOCK_COLUMNS,
-    PIECE_ROWS = 128, /* rows of a group that are one thread's work: most often all of them, so
+    PIECE_ROWS = 128,  /* rows of a group that are one thread's work: most often all of them, so
                            that its matrix is read once */
-    PIECE_INPUTS = 64 /* likewise of a gradient's matrix */
+    PIECE_INPUTS = 64, /* likewise of a gradient's matrix */
+    PAIRS_SIDE = 16    /* rows whose products with as many others are summed together */
 };
 
 /* One register where there are such wide ones. */
@@ -316,8 +317,44 @@ void plain_gradient_groups(struct backend *backend, const struct tensor *d_weigh
     for (int64_t g = 0; g < n_groups; g++)
         for (int64_t piece = 0; piece < n_pieces; piece++) {
             const int64_t first = piece * PIECE_INPUTS, left = in - first, start = offsets[g];
-            product(d_w + (g * in + first) * out,
-                    (struct coefficients){x + start * in + first, 1, in}, d_y + start * out,
-                    left < PIECE_INPUTS ? left : PIECE_INPUTS, offsets[g + 1] - start, out);
+            plain_gradient_rows(d_w + (g * in + first) * out, x + start * in, d_y + start * out,
+                                offsets[g + 1] - start, in, out, first,
+                                left < PIECE_INPUTS ? left : PIECE_INPUTS);
         }
+}
+
+/* -- without the matrix -- */
+
+void plain_gradient_rows(float *d_w, const float *x, const float *d_y, int64_t rows, int64_t in,
+                         int64_t out, int64_t first, int64_t count)
+{
+    product(d_w, (struct coefficients){x + first, 1, in}, d_y, count, rows, out);
+}
+
+/* The sum over n_a rows with n_b others. */
+static double pair_squares(const float *x_a, const float *x_b, const float *d_y_a,
+                           const float *d_y_b, int64_t n_a, int64_t n_b, int64_t in, int64_t out)
+{
+    float of_x[PAIRS_SIDE * PAIRS_SIDE] = {0}, of_d_y[PAIRS_SIDE * PAIRS_SIDE] = {0};
+    dots(of_x, x_a, x_b, n_a, n_b, in);
+    dots(of_d_y, d_y_a, d_y_b, n_a, n_b, out);
+    double sum = 0;
+    for (int64_t i = 0; i < n_a * n_b; i++)
+        sum += (double)of_x[i] * of_d_y[i];
+    return sum;
+}
+
+double plain_product_squares(const float *x, const float *d_y, int64_t rows, int64_t in,
+                             int64_t out)
+{
+    double total = 0;
+    for (int64_t a = 0; a < rows; a += PAIRS_SIDE)
+        for (int64_t b = 0; b <= a; b += PAIRS_SIDE) {
+            const int64_t n_a = rows - a < PAIRS_SIDE ? rows - a : PAIRS_SIDE;
+            const int64_t n_b = rows - b < PAIRS_SIDE ? rows - b : PAIRS_SIDE;
+            const double sum = pair_squares(x + a * in, x + b * in, d_y + a * out, d_y + b * out,
+                                            n_a, n_b, in, out);
+            total += b < a ? 2 * sum : sum;
+        }
+    return total < 0 ? 0 : total; /* rounding; NaN stays */
 }

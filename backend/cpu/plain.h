@@ -20,4 +20,14 @@ void plain_groups(struct backend *backend, const struct tensor *weight, bool tra
 void plain_gradient_groups(struct backend *backend, const struct tensor *d_weight, const float *x,
                            const float *d_y, const int32_t *offsets);
 
+/* Rows first .. first+count-1 of x [rows, in]^T d_y [rows, out], added to d_w [count, out]; on the
+ * calling thread, and to the bit what plain_gradient_groups() adds there. */
+void plain_gradient_rows(float *d_w, const float *x, const float *d_y, int64_t rows, int64_t in,
+                         int64_t out, int64_t first, int64_t count);
+
+/* The sum of squares of x^T d_y, which is the sum over pairs of rows n, m of (x_n . x_m) times
+ * (d_y_n . d_y_m); on the calling thread. */
+double plain_product_squares(const float *x, const float *d_y, int64_t rows, int64_t in,
+                             int64_t out);
+
 #endif

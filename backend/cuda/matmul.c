@@ -264,29 +264,38 @@ static void cuda_linear_gradient(struct backend *backend, const struct tensor *d
         add_column_sums(backend, d_bias, d_y);
 }
 
-static void cuda_grouped_linear_gradient(struct backend *backend, const struct tensor *d_weight,
-                                         const struct tensor *d_bias, const struct tensor *x,
-                                         const struct tensor *d_y, const struct tensor *offsets)
+static void add_grouped_products(struct backend *backend, const struct tensor *d_weight,
+                                 const struct tensor *x, const struct tensor *d_y,
+                                 const struct tensor *offsets)
 {
-    const int64_t in = tensor_columns(x), out = tensor_columns(d_y), n_rows = tensor_rows(x);
-    const int64_t n_groups = tensor_count(offsets) - 1;
-    CHECK(d_weight->rank == 3 && d_weight->dim[0] == n_groups && d_weight->dim[1] == in &&
-              d_weight->dim[2] == out && tensor_rows(d_y) == n_rows &&
-              (!d_bias || tensor_count(d_bias) == n_groups * out),
-          "gradients [%lld, %lld, %lld]", (long long)n_groups, (long long)in, (long long)out);
-    if (n_rows == 0 || !context_enter_reals(backend))
-        return;
+    const int64_t in = d_weight->dim[1], out = d_weight->dim[2];
     const int32_t *rows = offsets_on_host(backend, offsets);
     const struct operands operands = read_operands(backend, x, d_y);
     if (backend->error != STATUS_OK)
         return;
     const struct grouped_product grouped = {.one = gradient_of(d_weight, &operands, in, out, 0),
                                             .rows = rows,
-                                            .n_groups = n_groups,
+                                            .n_groups = d_weight->dim[0],
                                             .is_k_grouped = true,
                                             .c_group_step = in * out};
     product_run_grouped(backend, &grouped);
-    if (d_bias)
+}
+
+static void cuda_grouped_linear_gradient(struct backend *backend, const struct tensor *d_weight,
+                                         const struct tensor *d_bias, const struct tensor *x,
+                                         const struct tensor *d_y, const struct tensor *offsets)
+{
+    const int64_t in = tensor_columns(x), out = tensor_columns(d_y), n_rows = tensor_rows(x);
+    const int64_t n_groups = tensor_count(offsets) - 1;
+    CHECK((!d_weight || (d_weight->rank == 3 && d_weight->dim[0] == n_groups &&
+                         d_weight->dim[1] == in && d_weight->dim[2] == out)) &&
+              tensor_rows(d_y) == n_rows && (!d_bias || tensor_count(d_bias) == n_groups * out),
+          "gradients [%lld, %lld, %lld]", (long long)n_groups, (long long)in, (long long)out);
+    if (n_rows == 0 || !context_enter_reals(backend))
+        return;
+    if (d_weight)
+        add_grouped_products(backend, d_weight, x, d_y, offsets);
+    if (d_bias && backend->error == STATUS_OK)
         context_check(backend,
                       launch_grouped_column_sums(context_of(backend)->stream, floats(d_bias),
                                                  floats(d_y), ints(offsets), n_groups, out),

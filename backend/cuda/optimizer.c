@@ -58,4 +58,7 @@ void cuda_set_optimizer(struct backend_ops *ops)
     ops->sum_squares = cuda_sum_squares;
     ops->adam_step = cuda_adam_step;
     ops->adam_factored_step = cuda_adam_factored_step;
+    ops->product_sum_squares = backend_product_sum_squares;
+    ops->product_adam_step = backend_product_adam_step;
+    ops->product_adam_factored_step = backend_product_adam_factored_step;
 }

@@ -127,14 +127,20 @@ static void ref_grouped_linear_gradient(struct backend *backend, const struct te
                                         const struct tensor *d_y, const struct tensor *offsets)
 {
     (void)backend;
-    CHECK(d_weight->rank == 3 && tensor_rows(x) == tensor_rows(d_y) &&
-              d_weight->dim[1] == tensor_columns(x) && d_weight->dim[2] == tensor_columns(d_y),
-          "gradient [.., %lld, %lld]", (long long)d_weight->dim[1], (long long)d_weight->dim[2]);
     const int32_t *start = ints(offsets);
-    const int64_t in = d_weight->dim[1], out = d_weight->dim[2];
-    for (int64_t e = 0; e < d_weight->dim[0]; e++)
-        gradient_rows(reals(d_weight) + e * in * out, d_bias ? reals(d_bias) + e * out : NULL,
-                      reals(x), reals(d_y), start[e], start[e + 1], in, out);
+    const int64_t n_groups = tensor_count(offsets) - 1;
+    const int64_t in = tensor_columns(x), out = tensor_columns(d_y);
+    CHECK(tensor_rows(x) == tensor_rows(d_y) &&
+              (!d_weight || (d_weight->rank == 3 && d_weight->dim[0] == n_groups &&
+                             d_weight->dim[1] == in && d_weight->dim[2] == out)),
+          "%lld gradients [%lld, %lld]", (long long)n_groups, (long long)in, (long long)out);
+    for (int64_t e = 0; e < n_groups; e++) {
+        if (d_weight)
+            gradient_rows(reals(d_weight) + e * in * out, d_bias ? reals(d_bias) + e * out : NULL,
+                          reals(x), reals(d_y), start[e], start[e + 1], in, out);
+        else
+            add_column_sums(reals(d_bias) + e * out, reals(d_y), start[e], start[e + 1], out);
+    }
 }
 
 static void ref_column_sums(struct backend *backend, const struct tensor *sum,

@@ -78,9 +78,84 @@ static void ref_adam_factored_step(struct backend *backend, const struct tensor 
                         reals(gradient) + e * in * out, in, out, adam);
 }
 
+/* Number (i, j) of matrix e's gradient. */
+static double product_number(const struct product_gradient *gradient, int64_t e, int64_t i,
+                             int64_t j)
+{
+    const int32_t *start = ints(&gradient->offsets);
+    const int64_t in = gradient->x.dim[1], out = gradient->d_y.dim[1];
+    double sum = 0;
+    for (int64_t n = start[e]; n < start[e + 1]; n++)
+        sum += (double)reals(&gradient->x)[n * in + i] * reals(&gradient->d_y)[n * out + j];
+    return sum;
+}
+
+static void ref_product_sum_squares(struct backend *backend, const struct tensor *sum,
+                                    const struct tensor *room,
+                                    const struct product_gradient *gradient)
+{
+    (void)backend;
+    const int64_t n_matrices = product_check(room, gradient);
+    double total = 0;
+    for (int64_t e = 0; e < n_matrices; e++)
+        for (int64_t i = 0; i < room->dim[1]; i++)
+            for (int64_t j = 0; j < room->dim[2]; j++) {
+                const double g = product_number(gradient, e, i, j);
+                total += g * g;
+            }
+    reals(sum)[0] = (real)(reals(sum)[0] + total);
+}
+
+/* Matrix e's gradient, in the room's first. */
+static struct tensor product_matrix(const struct tensor *room,
+                                    const struct product_gradient *gradient, int64_t e)
+{
+    const struct tensor matrix = tensor_slice(room, 0, 1);
+    for (int64_t i = 0; i < room->dim[1]; i++)
+        for (int64_t j = 0; j < room->dim[2]; j++)
+            reals(&matrix)[i * room->dim[2] + j] = (real)product_number(gradient, e, i, j);
+    return matrix;
+}
+
+static void ref_product_adam_step(struct backend *backend, const struct tensor *value,
+                                  const struct tensor *first, const struct tensor *second,
+                                  const struct tensor *room,
+                                  const struct product_gradient *gradient, const struct adam *adam)
+{
+    const int64_t n_matrices = product_check(room, gradient);
+    for (int64_t e = 0; e < n_matrices; e++) {
+        const struct tensor matrix = product_matrix(room, gradient, e);
+        const struct tensor own_value = tensor_slice(value, e, 1);
+        const struct tensor own_second = tensor_slice(second, e, 1);
+        struct tensor own_first = {0};
+        if (first)
+            own_first = tensor_slice(first, e, 1);
+        ref_adam_step(backend, &own_value, tensor_or_null(&own_first), &own_second, &matrix, adam);
+    }
+}
+
+static void ref_product_adam_factored_step(struct backend *backend, const struct tensor *value,
+                                           const struct tensor *row, const struct tensor *column,
+                                           const struct tensor *room,
+                                           const struct product_gradient *gradient,
+                                           const struct adam *adam)
+{
+    const int64_t n_matrices = product_check(room, gradient);
+    for (int64_t e = 0; e < n_matrices; e++) {
+        const struct tensor matrix = product_matrix(room, gradient, e);
+        const struct tensor own_value = tensor_slice(value, e, 1);
+        const struct tensor own_row = tensor_slice(row, e, 1);
+        const struct tensor own_column = tensor_slice(column, e, 1);
+        ref_adam_factored_step(backend, &own_value, &own_row, &own_column, &matrix, adam);
+    }
+}
+
 void REF(set_optimizer)(struct backend_ops *ops)
 {
     ops->sum_squares = ref_sum_squares;
     ops->adam_step = ref_adam_step;
     ops->adam_factored_step = ref_adam_factored_step;
+    ops->product_sum_squares = ref_product_sum_squares;
+    ops->product_adam_step = ref_product_adam_step;
+    ops->product_adam_factored_step = ref_product_adam_factored_step;
 }

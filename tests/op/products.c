@@ -158,21 +158,27 @@ static void call_grouped_gradient(struct backend *backend, struct tensor *t, str
                                   const struct trial *trial)
 {
     (void)w, (void)trial;
-    backend->ops->grouped_linear_gradient(backend, &t[0], given(&t[1]), &t[2], &t[3], &t[4]);
+    backend->ops->grouped_linear_gradient(backend, given(&t[0]), given(&t[1]), &t[2], &t[3], &t[4]);
 }
 
-static void try_grouped_gradient(struct checker *c, int64_t rows, int64_t n_groups, int64_t in,
-                                 int64_t out, bool has_bias)
+static void try_gradients(struct checker *c, int64_t rows, int64_t n_groups, int64_t in,
+                          int64_t out, bool has_matrix, bool has_bias)
 {
     struct trial trial = trial_of(c, "grouped_linear_gradient", call_grouped_gradient);
     trial.is_split = true;
-    add_reals(c, &trial, "d_w", USE_INOUT, 1, 3, n_groups, in, out);
+    add_reals(c, &trial, "d_w", USE_INOUT, 1, 3, has_matrix ? n_groups : -1, in, out);
     add_reals(c, &trial, "d_bias", USE_INOUT, 1, 2, has_bias ? n_groups : -1, out, 0);
     add_reals(c, &trial, "x", USE_IN, 1, 2, rows, in, 0);
     add_reals(c, &trial, "d_y", USE_IN, 1, 2, rows, out, 0);
     add_offsets(c, &trial, n_groups, rows);
     trial.work = 2.0 * (double)rows * (double)in * (double)out;
     check_trial(c, &trial);
+}
+
+static void try_grouped_gradient(struct checker *c, int64_t rows, int64_t n_groups, int64_t in,
+                                 int64_t out, bool has_bias)
+{
+    try_gradients(c, rows, n_groups, in, out, true, has_bias);
 }
 
 static void check_grouped_gradient(struct checker *c)
@@ -191,6 +197,8 @@ static void check_grouped_gradient(struct checker *c)
     try_grouped_gradient(c, 300, MANY, 7, 515, false);
     try_grouped_gradient(c, 4000, MANY, 70, 300, true);
     try_grouped_gradient(c, 700, 1, 33, 17, true);
+    try_gradients(c, 70, 5, 33, 17, false, true);
+    try_gradients(c, 300, MANY, 7, 515, false, true);
 }
 
 static void call_column_sums(struct backend *backend, struct tensor *t, struct weight *w,

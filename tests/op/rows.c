@@ -213,6 +213,128 @@ static void check_factored(struct checker *c)
     try_factored(c, 3, 1, 300, 300);
 }
 
+/* -- of gradients that are products -- */
+
+/* Operands x, d_y, offsets and room. */
+static void add_product(struct checker *c, struct trial *trial, int64_t rows, int64_t count,
+                        int64_t in, int64_t out)
+{
+    add_reals(c, trial, "x", USE_IN, 1, 2, rows, in, 0);
+    add_reals(c, trial, "d_y", USE_IN, 1, 2, rows, out, 0);
+    add_offsets(c, trial, count, rows);
+    add_reals(c, trial, "room", USE_SCRATCH, 1, 3, 1 + count / 3, in, out);
+    trial->is_split = true;
+    trial->work = 2.0 * (double)rows * (double)in * (double)out;
+}
+
+static struct product_gradient product_of(const struct tensor *t)
+{
+    return (struct product_gradient){.x = t[0], .d_y = t[1], .offsets = t[2]};
+}
+
+static void call_product_sum_squares(struct backend *backend, struct tensor *t, struct weight *w,
+                                     const struct trial *trial)
+{
+    (void)w, (void)trial;
+    const struct product_gradient gradient = product_of(t + 1);
+    backend->ops->product_sum_squares(backend, &t[0], &t[4], &gradient);
+}
+
+static void try_product_sum_squares(struct checker *c, int64_t rows, int64_t count, int64_t in,
+                                    int64_t out)
+{
+    struct trial trial = trial_of(c, "product_sum_squares", call_product_sum_squares);
+    add_reals(c, &trial, "sum", USE_INOUT, 1, 1, 1, 0, 0)[0] = 0.25;
+    add_product(c, &trial, rows, count, in, out);
+    check_trial(c, &trial);
+}
+
+static void call_product_adam(struct backend *backend, struct tensor *t, struct weight *w,
+                              const struct trial *trial)
+{
+    (void)w;
+    const struct adam adam = adam_of(trial);
+    const struct product_gradient gradient = product_of(t + 3);
+    backend->ops->product_adam_step(backend, &t[0], given(&t[1]), &t[2], &t[6], &gradient, &adam);
+}
+
+static void try_product_adam(struct checker *c, int i, int64_t rows, int64_t count, int64_t in,
+                             int64_t out)
+{
+    struct trial trial = trial_of(c, "product_adam_step", call_product_adam);
+    add_reals(c, &trial, "value", USE_INOUT, 1, 3, count, in, out);
+    add_reals(c, &trial, "first", USE_INOUT, 0.1, 3, i % 2 ? count : -1, in, out);
+    square(add_reals(c, &trial, "second", USE_INOUT, 1, 3, count, in, out), count * in * out);
+    add_product(c, &trial, rows, count, in, out);
+    set_adam(&trial, i);
+    check_trial(c, &trial);
+}
+
+static void call_product_factored(struct backend *backend, struct tensor *t, struct weight *w,
+                                  const struct trial *trial)
+{
+    (void)w;
+    const struct adam adam = adam_of(trial);
+    const struct product_gradient gradient = product_of(t + 3);
+    backend->ops->product_adam_factored_step(backend, &t[0], &t[1], &t[2], &t[6], &gradient, &adam);
+}
+
+static void try_product_factored(struct checker *c, int i, int64_t rows, int64_t count, int64_t in,
+                                 int64_t out)
+{
+    struct trial trial = trial_of(c, "product_adam_factored_step", call_product_factored);
+    add_reals(c, &trial, "value", USE_INOUT, 1, 3, count, in, out);
+    square(add_reals(c, &trial, "row", USE_INOUT, 1, 2, count, in, 0), count * in);
+    square(add_reals(c, &trial, "column", USE_INOUT, 1, 2, count, out, 0), count * out);
+    add_product(c, &trial, rows, count, in, out);
+    set_adam(&trial, i);
+    check_trial(c, &trial);
+}
+
+/* Shapes of a product: few rows and many, matrices of both sides of WEIGHT_MANY, one alone. */
+static const int64_t product_shapes[][4] = {
+    {0, 3, 5, 9},    {1, 1, 1, 1},       {5, 7, 33, 17},  {40, 4, 65, 130},  {300, 3, 7, 5},
+    {90, 2, 70, 40}, {200, 130, 67, 33}, {17, 140, 5, 3}, {35, 1, 300, 300},
+};
+enum { N_PRODUCT_SHAPES = sizeof product_shapes / sizeof product_shapes[0] };
+
+static void check_product_sum_squares(struct checker *c)
+{
+    if (c->is_bench) {
+        try_product_sum_squares(c, 1024, 32, 512, 2048);
+        try_product_sum_squares(c, 4160, 130, 256, 1024);
+    }
+    for (int i = 0; i < N_PRODUCT_SHAPES && !c->is_bench; i++) {
+        const int64_t *s = product_shapes[i];
+        try_product_sum_squares(c, s[0], s[1], s[2], s[3]);
+    }
+}
+
+static void check_product_adam(struct checker *c)
+{
+    if (c->is_bench) {
+        try_product_adam(c, 1, 1024, 32, 512, 2048);
+        try_product_adam(c, 1, 4160, 130, 256, 1024);
+    }
+    for (int i = 0; i < N_PRODUCT_SHAPES && !c->is_bench; i++) {
+        const int64_t *s = product_shapes[i];
+        try_product_adam(c, i, s[0], s[1], s[2], s[3]);
+        try_product_adam(c, i + 1, s[0], s[1], s[2], s[3]);
+    }
+}
+
+static void check_product_factored(struct checker *c)
+{
+    if (c->is_bench) {
+        try_product_factored(c, 1, 1024, 32, 512, 2048);
+        try_product_factored(c, 1, 4160, 130, 256, 1024);
+    }
+    for (int i = 0; i < N_PRODUCT_SHAPES && !c->is_bench; i++) {
+        const int64_t *s = product_shapes[i];
+        try_product_factored(c, i, s[0], s[1], s[2], s[3]);
+    }
+}
+
 const struct op_check row_checks[] = {
     OP(embed, check_embed),
     OP(embed_backward, check_embed_backward),
@@ -221,5 +343,8 @@ const struct op_check row_checks[] = {
     OP(sum_squares, check_sum_squares),
     OP(adam_step, check_adam),
     OP(adam_factored_step, check_factored),
+    OP(product_sum_squares, check_product_sum_squares),
+    OP(product_adam_step, check_product_adam),
+    OP(product_adam_factored_step, check_product_factored),
     {0},
 };

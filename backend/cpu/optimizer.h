@@ -1,0 +1,19 @@
+/* Sums of squares and Adam on the calling thread, for other operations of this folder. */
+#ifndef MIXT_BACKEND_CPU_OPTIMIZER_H
+#define MIXT_BACKEND_CPU_OPTIMIZER_H
+
+#include <stdint.h>
+
+#include "backend/adam.h"
+
+double optimizer_sum_squares(const float *x, int64_t count);
+
+/* adam_step() of `count` numbers; first may be NULL. The gradient becomes zero. */
+void optimizer_adam(float *value, float *first, float *second, float *gradient, int64_t count,
+                    struct adam_rates rates);
+
+/* adam_factored_step() of one matrix [in, out]; root [out] is memory for the call. */
+void optimizer_adam_factored(float *value, float *row, float *column, float *root, float *gradient,
+                             int64_t in, int64_t out, struct adam_rates rates);
+
+#endif
