@@ -90,7 +90,9 @@ struct param *param_add(struct param_list *list, struct param_spec spec, const c
     if (list->is_int8 && spec.may_round)
         param_round(list, param);
     if (list->is_training) {
-        param->grad = take_like(list, spec);
+        param->products = spec.is_product ? list->products : NULL;
+        if (!param->products)
+            param->grad = take_like(list, spec);
         take_moments(list, param, spec);
     }
     if (list->has_average)
@@ -260,7 +262,17 @@ void param_list_swap_average(struct param_list *list)
 void param_list_zero_gradients(struct param_list *list)
 {
     for (int64_t i = 0; i < list->count; i++)
-        list->backend->ops->fill(list->backend, &list->items[i]->grad, 0);
+        if (!list->items[i]->products)
+            list->backend->ops->fill(list->backend, &list->items[i]->grad, 0);
+    param_list_drop_products(list);
+}
+
+void param_list_drop_products(struct param_list *list)
+{
+    for (int64_t i = 0; i < list->count; i++)
+        list->items[i]->product = (struct product_gradient){0};
+    if (list->products)
+        arena_release(list->products, 0);
 }
 
 int64_t param_list_size(const struct param_list *list)

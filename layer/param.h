@@ -18,9 +18,13 @@ enum param_start {
 };
 
 struct param {
-    char *name;           /* owned by the list's host arena */
-    struct weight weight; /* weight.value: the parameter, [..] real */
-    struct tensor grad;   /* same shape; absent unless the list trains; an update zeroes it */
+    char *name;             /* owned by the list's host arena */
+    struct weight weight;   /* weight.value: the parameter, [..] real */
+    struct tensor grad;     /* same shape; absent unless the list trains; an update zeroes it */
+    struct arena *products; /* borrowed; where there is one the gradient is not stored, `grad` is
+                               absent, and a backward pass leaves in this arena ... */
+    struct product_gradient product; /* ... what does not outlive it else of the two factors;
+                                        absent before, and after the update */
     struct tensor first;  /* Adam's moments; absent unless the list trains, the first also where */
     struct tensor second; /* the list factors experts and this is one's */
     struct tensor second_row;    /* [E, in] factored second moments, which an expert's matrices */
@@ -35,6 +39,8 @@ struct param_list {
     struct backend *backend; /* borrowed */
     struct arena *arena;     /* borrowed, of the backend; holds values, gradients and moments */
     struct arena *host;      /* borrowed, of the host; holds names */
+    struct arena *products;  /* borrowed, of the backend: for gradients that are not stored, from a
+                                backward pass to the update; NULL: all are */
     bool is_training;        /* gradients and moments exist */
     bool has_average;        /* and moving averages */
     bool is_int8;            /* matrices that may be are in int8; such a list does not train */
@@ -52,8 +58,9 @@ struct param_spec {
     enum param_start start;
     double bound;
     int forms;
-    bool is_expert; /* of one of E experts */
-    bool may_round; /* a matrix that products read in one form and may read in int8 */
+    bool is_expert;  /* of one of E experts */
+    bool is_product; /* its gradient need not be stored: its layer's backward pass asks whether */
+    bool may_round;  /* a matrix that products read in one form and may read in int8 */
 };
 
 /* Adds a parameter; its value is undefined until param_list_start() or a load. name_format makes
@@ -85,6 +92,9 @@ void param_list_swap_average(struct param_list *list);
 
 /* Gradients to zero: before the first update, since each leaves them so. */
 void param_list_zero_gradients(struct param_list *list);
+
+/* Forgets gradients that are not stored; they have been applied. */
+void param_list_drop_products(struct param_list *list);
 
 /* How many numbers all parameters hold together. */
 int64_t param_list_size(const struct param_list *list);

@@ -18,18 +18,34 @@ static int32_t name_of(int32_t sentence, int64_t position)
     return (int32_t)((uint32_t)sentence * NAMES_A_SENTENCE + (uint32_t)position);
 }
 
+static struct expert_config expert_config_of(const struct config *config)
+{
+    static const enum expert_kind kinds[] = {EXPERT_RELU, EXPERT_LINEAR, EXPERT_CUBIC, EXPERT_LSTM};
+    const struct config_moe *moe = &config->model.moe;
+    const int64_t choices = moe->top_k.value[0] * (moe->experts.n > 1 ? moe->top_k.value[1] : 1);
+    const bool is_one_pass = config->train.accumulate == 1;
+    return (struct expert_config){.kind = kinds[moe->expert.type],
+                                  .hidden = moe->expert.hidden,
+                                  .n_patches = moe->expert.patches,
+                                  .is_recomputed = config->train.recompute_experts,
+                                  .n_rows = is_one_pass ? config->train.batch_tokens * choices : 0};
+}
+
+bool model_has_products(const struct config *config)
+{
+    const struct expert_config expert = expert_config_of(config);
+    const int64_t dim = config->model.dim;
+    return expert.kind != EXPERT_LSTM &&
+           experts_have_few_rows(&expert, config_moe_experts(&config->model.moe), dim, dim);
+}
+
 static struct moe_config moe_config_of(const struct config *config)
 {
     static const enum gate_kind gates[] = {GATE_SOFTMAX, GATE_NOISY_TOP_K, GATE_SWITCH,
                                            GATE_BALANCED};
-    static const enum expert_kind experts[] = {EXPERT_RELU, EXPERT_LINEAR, EXPERT_CUBIC,
-                                               EXPERT_LSTM};
     const struct config_moe *moe = &config->model.moe;
     struct moe_config mixture = {.n_levels = moe->experts.n,
-                                 .expert = {.kind = experts[moe->expert.type],
-                                            .hidden = moe->expert.hidden,
-                                            .n_patches = moe->expert.patches,
-                                            .is_recomputed = config->train.recompute_experts},
+                                 .expert = expert_config_of(config),
                                  .has_sigmoid = moe->output == CONFIG_MOE_OUTPUT_SIGMOID,
                                  .importance_weight = moe->importance_weight,
                                  .load_weight = moe->load_weight};
@@ -119,6 +135,9 @@ enum status model_init(struct model *model, struct backend *backend, const struc
     enum status status = arena_init(&model->host, HOST_BYTES);
     if (status >= 0)
         status = backend_arena_init(backend, &model->arena, 0);
+    const bool has_products = is_training && model_has_products(config);
+    if (status >= 0 && has_products)
+        status = backend_arena_init(backend, &model->products, 0);
     if (status < 0) {
         model_free(model);
         return status;
@@ -126,6 +145,7 @@ enum status model_init(struct model *model, struct backend *backend, const struc
     model->params = (struct param_list){.backend = backend,
                                         .arena = &model->arena,
                                         .host = &model->host,
+                                        .products = has_products ? &model->products : NULL,
                                         .is_training = is_training,
                                         .has_average = is_training && config->train.average > 0,
                                         .is_int8 = config->model.dtype == CONFIG_DTYPE_INT8,
@@ -155,6 +175,7 @@ void model_free(struct model *model)
     param_list_free(&model->params);
     subword_free(model->subword);
     arena_free(&model->arena);
+    arena_free(&model->products);
     arena_free(&model->host);
     safetensors_close(model->file);
     *model = (struct model){0};

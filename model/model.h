@@ -23,6 +23,8 @@ struct model {
     struct subword *subword;  /* owned; NULL in a model without text */
     int64_t vocabulary;       /* V */
     struct arena arena;       /* owned: values, gradients, moments */
+    struct arena products;    /* owned: of a batch's gradients that are not stored, what does not
+                                 lie in its pass's arena; empty where all are stored */
     struct arena host;        /* owned: parameters' names */
     struct param_list params;
     struct embedding source_embedding, target_embedding;
@@ -38,6 +40,9 @@ enum status model_init(struct model *model, struct backend *backend, const struc
                        int64_t vocabulary, bool is_training) STATUS_CHECKED;
 
 bool model_is_lm(const struct model *model);
+
+/* Whether gradients of experts' matrices are not stored: see experts_have_few_rows(). */
+bool model_has_products(const struct config *config);
 
 /* Draws start values and packs them. */
 void model_start(struct model *model, uint64_t seed);
@@ -77,7 +82,8 @@ struct tensor model_read(struct model *model, const struct pass *pass, struct mo
 
 /* One teacher-forced pass. In a training pass the gradients of
  *   scale * sum of losses + balance_scale * sum over MoE layers of their balance losses
- * are added to the parameters'. */
+ * are added to the parameters'; those that are not stored, as with train.accumulate 1 of many
+ * experts, read the pass's arena until the update. */
 void model_loss(struct model *model, const struct pass *pass, struct model_record *record,
                 const struct model_batch *batch, double smoothing, double scale,
                 double balance_scale);

@@ -6,6 +6,7 @@
 
 #include "backend/backend.h"
 #include "backend/quantize.h"
+#include "model/model.h"
 
 static struct plan_part *add_part(struct plan *plan, enum plan_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -95,13 +96,20 @@ static void add_expert_activations(struct plan_part *part, enum plan_side side,
     const double groups = n_levels > 1 ? (double)moe->top_k.value[0] : 0;
     const double choices = (double)moe->top_k.value[n_levels - 1] * (n_levels > 1 ? groups : 1);
     const bool is_lstm = moe->expert.type == CONFIG_EXPERT_LSTM;
+    const bool has_products = model_has_products(config);
     const bool keeps = !config->train.recompute_experts;
     const double inner = is_lstm ? 6 * hidden + dim : (double)(patches + (patches > 1)) * hidden;
-    const int64_t gradients = patches > 1 ? 1 + patches : 1;
-    const double backward = is_lstm ? 9 * hidden + 3 * dim : (double)gradients * hidden;
+    const double units = (double)patches * hidden, sum = patches > 1 ? hidden : 0;
+    const double backward = is_lstm ? 9 * hidden + 3 * dim : units + sum;
+    const double again = keeps ? 0 : inner;
     part->kept[side] = 2 * (groups + choices) * dim + 4 * dim + (keeps ? choices * inner : 0);
-    part->scratch[side] =
-        2 * (groups + choices) * dim + 3 * dim + choices * (backward + (keeps ? 0 : inner));
+    part->scratch[side] = 2 * (groups + choices) * dim + 3 * dim;
+    if (has_products) { /* the gradients' factors stay until the update */
+        part->products[side] = choices * (dim + units + again);
+        part->scratch[side] += choices * sum;
+    } else {
+        part->scratch[side] += choices * (backward + again);
+    }
 }
 
 static void add_experts(struct plan *plan, enum plan_side side, const struct config *config,
@@ -271,7 +279,7 @@ static double activations(const struct plan *plan, double tokens, bool trains)
     for (int64_t i = 0; i < plan->n_parts; i++)
         for (int side = 0; side < PLAN_N_SIDES; side++) {
             const struct plan_part *part = &plan->part[i];
-            kept += part->kept[side] * tokens;
+            kept += (part->kept[side] + (trains ? part->products[side] : 0)) * tokens;
             if (trains && part->scratch[side] * tokens > scratch)
                 scratch = part->scratch[side] * tokens;
         }
@@ -284,6 +292,7 @@ struct plan_memory plan_training(const struct plan *plan, const struct config *c
                                  int64_t ranks)
 {
     const bool factors = config->train.optimizer.experts == CONFIG_EXPERT_OPTIMIZER_FACTORED;
+    const bool has_products = model_has_products(config);
     struct plan_memory memory = {0};
     for (int64_t i = 0; i < plan->n_parts; i++) {
         const struct plan_part *part = &plan->part[i];
@@ -291,7 +300,9 @@ struct plan_memory plan_training(const struct plan *plan, const struct config *c
         const double numbers = share * (double)part->parameters;
         const bool is_factored = factors && part->kind == PLAN_EXPERTS;
         memory.values += numbers;
-        memory.gradients += numbers;
+        memory.gradients += has_products && part->kind == PLAN_EXPERTS
+                                ? share * (double)(part->parameters - part->packable)
+                                : numbers;
         memory.moments += is_factored ? share * (double)part->factored : 2 * numbers;
         memory.averages += config->train.average > 0 ? numbers : 0;
         memory.packed += 2 * packed_of(part, ranks);

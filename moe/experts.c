@@ -3,8 +3,24 @@
 
 #include <math.h>
 
+/* Fewer numbers in the rows that a product's factors have than in its matrices, by half: their norm
+ * takes the product of every row with every other. */
+static bool are_few(int64_t n_rows, int64_t n_experts, int64_t in, int64_t out)
+{
+    return n_rows > 0 &&
+           2 * (double)n_rows * (double)(in + out) < (double)n_experts * (double)in * (double)out;
+}
+
+bool experts_have_few_rows(const struct expert_config *config, int64_t n_experts, int64_t in,
+                           int64_t out)
+{
+    const int64_t n_patches = config->n_patches;
+    return are_few(config->n_rows * n_patches, n_experts, in / n_patches, config->hidden) &&
+           are_few(config->n_rows, n_experts, config->hidden, out);
+}
+
 static struct param *add_matrices(struct param_list *params, const char *prefix, const char *name,
-                                  int64_t n_experts, int64_t in, int64_t out)
+                                  int64_t n_experts, int64_t in, int64_t out, bool is_product)
 {
     return param_add(params,
                      (struct param_spec){.rank = 3,
@@ -13,6 +29,7 @@ static struct param *add_matrices(struct param_list *params, const char *prefix,
                                          .bound = sqrt(3.0 / (double)in),
                                          .forms = PACK_PLAIN,
                                          .is_expert = true,
+                                         .is_product = is_product,
                                          .may_round = true},
                      "%s.%s", prefix, name);
 }
@@ -31,10 +48,11 @@ void experts_init(struct experts *experts, struct param_list *params, const char
     const int64_t n_patches = config->n_patches, hidden = config->hidden;
     CHECK(n_patches >= 1 && in % n_patches == 0, "%lld patches of %lld inputs",
           (long long)n_patches, (long long)in);
+    const bool is_product = experts_have_few_rows(config, n_experts, in, out);
     *experts = (struct experts){.config = *config};
-    experts->up = add_matrices(params, prefix, "up", n_experts, in / n_patches, hidden);
+    experts->up = add_matrices(params, prefix, "up", n_experts, in / n_patches, hidden, is_product);
     experts->up_bias = add_biases(params, prefix, "up_bias", n_experts, hidden);
-    experts->down = add_matrices(params, prefix, "down", n_experts, hidden, out);
+    experts->down = add_matrices(params, prefix, "down", n_experts, hidden, out, is_product);
     experts->down_bias = add_biases(params, prefix, "down_bias", n_experts, out);
 }
 
@@ -77,6 +95,12 @@ static struct tensor as_patches(const struct experts *experts, const struct tens
     return tensor_as_2d(x, x->dim[0] * n_patches, x->dim[1] / n_patches);
 }
 
+/* Hidden units that a gradient's factors keep anyway are not computed again. */
+static bool is_recomputed(const struct experts *experts)
+{
+    return experts->config.is_recomputed && !experts->up->products;
+}
+
 /* The hidden units of every patch, and their sum, in fresh tensors. */
 static void hidden_forward(const struct experts *experts, const struct pass *pass,
                            struct experts_record *record)
@@ -115,7 +139,7 @@ void experts_forward(const struct experts *experts, const struct pass *pass,
     pass->backend->ops->grouped_linear(pass->backend, y, &record->sum, &experts->down->weight,
                                        false, &experts->down_bias->weight.value, offsets,
                                        ACTIVATION_NONE);
-    if (experts->config.is_recomputed)
+    if (is_recomputed(experts) || (experts->config.is_recomputed && !pass->is_training))
         arena_release(pass->arena, mark);
 }
 
@@ -141,25 +165,54 @@ static struct tensor hidden_backward(const struct experts *experts, const struct
     return d_hidden;
 }
 
+/* Adds the gradients of matrices and biases; of matrices whose gradient is not stored, leaves its
+ * factors. */
+static void add_gradients(const struct pass *pass, struct param *matrices, struct param *biases,
+                          const struct tensor *x, const struct tensor *d_y,
+                          const struct tensor *offsets)
+{
+    pass->backend->ops->grouped_linear_gradient(pass->backend, tensor_or_null(&matrices->grad),
+                                                &biases->grad, x, d_y, offsets);
+    if (!matrices->products)
+        return;
+    CHECK(matrices->product.x.rank == 0, "%s: gradients of two passes, and no place for their sum",
+          matrices->name);
+    matrices->product = (struct product_gradient){.x = *x, .d_y = *d_y, .offsets = *offsets};
+}
+
+/* A copy of d_y that lives until the update, where one is needed. */
+static struct tensor keep(const struct pass *pass, const struct tensor *d_y, struct arena *products)
+{
+    if (!products)
+        return *d_y;
+    const struct tensor copy = tensor_like(products, d_y);
+    pass->backend->ops->copy(pass->backend, &copy, d_y);
+    return copy;
+}
+
 void experts_backward(const struct experts *experts, const struct pass *pass,
                       const struct tensor *d_x, const struct experts_record *record,
                       const struct tensor *d_y)
 {
     struct backend *backend = pass->backend;
     const struct backend_ops *ops = backend->ops;
+    struct arena *products = experts->up->products;
     struct experts_record again = *record;
+    struct pass kept = *pass; /* whose tensors live until the update, where one reads them */
+    if (products)
+        kept.arena = products;
     const size_t mark = arena_mark(pass->arena);
-    if (experts->config.is_recomputed)
+    if (is_recomputed(experts))
         hidden_forward(experts, pass, &again);
-    const struct tensor d_sum = tensor_like(pass->arena, &again.sum);
-    ops->grouped_linear_gradient(backend, &experts->down->grad, &experts->down_bias->grad,
-                                 &again.sum, d_y, &again.offsets);
+    const bool is_hidden = experts->config.n_patches == 1; /* the sum's gradient is a patch's */
+    const struct tensor d_sum = tensor_like(is_hidden ? kept.arena : pass->arena, &again.sum);
+    const struct tensor kept_d_y = keep(pass, d_y, products);
+    add_gradients(pass, experts->down, experts->down_bias, &again.sum, &kept_d_y, &again.offsets);
     ops->grouped_linear(backend, &d_sum, d_y, &experts->down->weight, true, NULL, &again.offsets,
                         ACTIVATION_NONE);
-    const struct tensor d_hidden = hidden_backward(experts, pass, &again, &d_sum);
+    const struct tensor d_hidden = hidden_backward(experts, &kept, &again, &d_sum);
     const struct tensor patches = as_patches(experts, &again.x);
-    ops->grouped_linear_gradient(backend, &experts->up->grad, &experts->up_bias->grad, &patches,
-                                 &d_hidden, &again.patch_offsets);
+    add_gradients(pass, experts->up, experts->up_bias, &patches, &d_hidden, &again.patch_offsets);
     if (d_x) {
         const struct tensor d_patches = as_patches(experts, d_x);
         ops->grouped_linear(backend, &d_patches, &d_hidden, &experts->up->weight, true, NULL,

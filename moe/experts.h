@@ -19,7 +19,15 @@ struct expert_config {
     int64_t hidden;        /* F; of EXPERT_LSTM H */
     int64_t n_patches;     /* P, 1.., divides the input */
     bool is_recomputed;    /* hidden units are computed again in the backward pass, not kept */
+    int64_t n_rows;        /* of all experts together, about, in the one pass of an update; 0: not
+                              known, or several passes' gradients are added up */
 };
+
+/* Whether so few rows meet each of so many experts that their matrices' gradients are better left
+ * as products of rows (struct product_gradient): the rows are the smaller, and a matrix is formed
+ * when it is applied, in a cache. */
+bool experts_have_few_rows(const struct expert_config *config, int64_t n_experts, int64_t in,
+                           int64_t out);
 
 struct experts {
     struct expert_config config;
@@ -48,7 +56,8 @@ void experts_forward(const struct experts *experts, const struct pass *pass,
                      struct experts_record *record, const struct tensor *y, const struct tensor *x,
                      const struct tensor *offsets);
 
-/* d_x [M, in], NULL where it is not wanted, from d_y [M, out]. */
+/* d_x [M, in], NULL where it is not wanted, from d_y [M, out]. Gradients that are not stored read
+ * the record, and what it borrows, until the update. */
 void experts_backward(const struct experts *experts, const struct pass *pass,
                       const struct tensor *d_x, const struct experts_record *record,
                       const struct tensor *d_y);

@@ -254,7 +254,8 @@ static double measure(struct fixture *fixture, const struct config *config)
     batch.labels = fixture_ints(fixture, labels, N_T * N_B);
     const size_t before = arena_mark(&fixture->arena);
     model_loss(model, &fixture->pass, record, &batch, 0, 1, 1);
-    const double bytes = (double)(fixture->arena.high_mark - before);
+    const double bytes =
+        (double)(fixture->arena.high_mark - before) + (double)model->products.high_mark;
     model_free(model);
     free(record);
     free(model);

@@ -5,17 +5,80 @@
 
 #include "train/schedule.h"
 
+/* Memory for some matrices of a gradient that is not stored: one a thread, and where they are
+ * small more, since what computes several at a time wastes less. */
+static struct tensor take_room(const struct param_list *params, const struct param *param,
+                               struct arena *scratch)
+{
+    enum { NUMBERS = 1 << 24 };
+    const int64_t *dim = param->weight.value.dim;
+    int64_t count = NUMBERS / (dim[1] * dim[2]);
+    count = count < params->backend->n_threads ? params->backend->n_threads : count;
+    return tensor_3d(scratch, params->backend->real, count < dim[0] ? count : dim[0], dim[1],
+                     dim[2]);
+}
+
 /* One parameter's step, by what moments it has. */
-static void update_param(struct backend *backend, const struct param *param,
-                         const struct adam *adam)
+static void update_stored(struct backend *backend, const struct param *param,
+                          const struct adam *adam)
 {
     const struct tensor *value = &param->weight.value, *gradient = &param->grad;
     if (param->second_row.rank)
         backend->ops->adam_factored_step(backend, value, &param->second_row, &param->second_column,
                                          gradient, adam);
     else
-        backend->ops->adam_step(backend, value, param->first.rank ? &param->first : NULL,
-                                &param->second, gradient, adam);
+        backend->ops->adam_step(backend, value, tensor_or_null(&param->first), &param->second,
+                                gradient, adam);
+}
+
+/* The same of one whose gradient is not stored. */
+static void update_product(struct backend *backend, const struct param *param,
+                           const struct tensor *room, const struct adam *adam)
+{
+    const struct tensor *value = &param->weight.value;
+    if (param->second_row.rank)
+        backend->ops->product_adam_factored_step(
+            backend, value, &param->second_row, &param->second_column, room, &param->product, adam);
+    else
+        backend->ops->product_adam_step(backend, value, tensor_or_null(&param->first),
+                                        &param->second, room, &param->product, adam);
+}
+
+static void update_param(const struct param_list *params, const struct param *param,
+                         struct arena *scratch, const struct adam *adam)
+{
+    const size_t mark = arena_mark(scratch);
+    if (param->products) {
+        const struct tensor room = take_room(params, param, scratch);
+        update_product(params->backend, param, &room, adam);
+    } else {
+        update_stored(params->backend, param, adam);
+    }
+    arena_release(scratch, mark);
+}
+
+/* Below the arena's top, or of another arena. */
+static bool is_safe(const struct arena *arena, const struct tensor *tensor)
+{
+    const uintptr_t base = (uintptr_t)arena->memory, data = (uintptr_t)tensor->data;
+    return data < base || data >= base + arena->capacity || data <= base + arena_mark(arena);
+}
+
+/* sum += the squares of a parameter's gradient. */
+static void add_squares(const struct param_list *params, const struct param *param,
+                        struct arena *scratch, const struct tensor *sum)
+{
+    struct backend *backend = params->backend;
+    const size_t mark = arena_mark(scratch);
+    if (param->products) {
+        CHECK(param->product.x.rank, "%s has no gradient", param->name);
+        CHECK(is_safe(scratch, &param->product.x), "%s: its gradient was given back", param->name);
+        const struct tensor room = take_room(params, param, scratch);
+        backend->ops->product_sum_squares(backend, sum, &room, &param->product);
+    } else {
+        backend->ops->sum_squares(backend, sum, &param->grad);
+    }
+    arena_release(scratch, mark);
 }
 
 static enum status gradient_norm(struct param_list *params, struct arena *scratch, double *norm)
@@ -25,7 +88,7 @@ static enum status gradient_norm(struct param_list *params, struct arena *scratc
     const struct tensor sum = tensor_1d(scratch, backend->real, 1);
     backend->ops->fill(backend, &sum, 0);
     for (int64_t i = 0; i < params->count; i++)
-        backend->ops->sum_squares(backend, &sum, &params->items[i]->grad);
+        add_squares(params, params->items[i], scratch, &sum);
     float narrow = 0;
     double wide = 0;
     void *host = backend->real == DTYPE_F64 ? (void *)&wide : (void *)&narrow;
@@ -57,9 +120,10 @@ enum status optimizer_step(struct param_list *params, struct arena *scratch,
                               .gradient_scale = clip > 0 && *norm > clip ? clip / *norm : 1};
     struct backend *backend = params->backend;
     for (int64_t i = 0; i < params->count; i++) {
-        update_param(backend, params->items[i], &adam);
+        update_param(params, params->items[i], scratch, &adam);
         param_list_pack_one(params, params->items[i]); /* while its values are in a cache */
     }
+    param_list_drop_products(params);
     if (params->has_average && step % OPTIMIZER_AVERAGE_EVERY == 0) {
         /* Early on the plain mean of what there was, so that the start is forgotten. */
         const double decay = pow(train->average, OPTIMIZER_AVERAGE_EVERY);

@@ -11,7 +11,8 @@ enum { OPTIMIZER_AVERAGE_EVERY = 10 };
 
 /* Applies the gradients with the rate of this step (1, 2, ...) and sets *norm to the norm of the
  * whole gradient before clipping. A norm that is not finite is STATUS_DIVERGED, with the parameters
- * and moments as they were. scratch: an arena for one number. */
+ * and moments as they were. scratch: an arena for one number and, of gradients that are not stored,
+ * for some matrices; it must stand above what those read of the pass. */
 enum status optimizer_step(struct param_list *params, struct arena *scratch,
                            const struct config_train *train, int64_t step,
                            double *norm) STATUS_CHECKED;

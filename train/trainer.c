@@ -220,11 +220,11 @@ static int64_t update_tokens(const struct trainer *trainer, int64_t n_batches)
     return tokens;
 }
 
-/* Adds the gradients of batch number index of the epoch. */
+/* Adds the gradients of batch number index of the epoch. What is left in the pass's arenas may be
+ * part of them. */
 static enum status add_batch(struct trainer *trainer, const struct pass *pass, int64_t index,
                              int64_t first_sentence, double scale, double balance_scale)
 {
-    const struct pass_mark mark = pass_mark(pass);
     phase_enter(pass->backend, PHASE_BATCH);
     enum status status =
         epoch_plan_batch(&trainer->plan, &trainer->corpus, index, first_sentence, &trainer->batch);
@@ -241,7 +241,22 @@ static enum status add_batch(struct trainer *trainer, const struct pass *pass, i
         expert_stats_add(&trainer->experts, &trainer->model, &trainer->record, pass);
     phase_leave(pass->backend);
     trainer->window_tokens += trainer->batch.n_source_tokens + trainer->batch.n_target_tokens;
-    pass_release(pass, mark);
+    return status;
+}
+
+/* Adds the gradients of the n batches of the next update. */
+static enum status add_batches(struct trainer *trainer, const struct pass *pass, int64_t n_batches)
+{
+    const struct place *place = &trainer->place;
+    const double scale = 1 / (double)update_tokens(trainer, n_batches);
+    const int64_t first = trainer->plan.starts[place->batch];
+    const struct pass_mark mark = pass_mark(pass);
+    enum status status = STATUS_OK;
+    for (int64_t i = place->batch; i < place->batch + n_batches && status >= 0; i++) {
+        pass_release(pass, mark);
+        status = add_batch(trainer, pass, i, trainer->plan.starts[i] - first, scale,
+                           1 / (double)n_batches);
+    }
     return status;
 }
 
@@ -258,12 +273,8 @@ static enum status update(struct trainer *trainer)
                               .dropout = trainer->config->model.dropout,
                               .seed = (uint64_t)train->seed,
                               .step = (uint32_t)(place->step + 1)};
-    const double scale = 1 / (double)update_tokens(trainer, n_batches);
-    const int64_t first = trainer->plan.starts[place->batch];
-    enum status status = STATUS_OK;
-    for (int64_t i = place->batch; i < place->batch + n_batches && status >= 0; i++)
-        status = add_batch(trainer, &pass, i, trainer->plan.starts[i] - first, scale,
-                           1 / (double)n_batches);
+    const struct pass_mark mark = pass_mark(&pass);
+    enum status status = add_batches(trainer, &pass, n_batches);
     if (status < 0)
         return status;
     double norm;
@@ -271,6 +282,7 @@ static enum status update(struct trainer *trainer)
     status = optimizer_step(&trainer->model.params, &trainer->activations, train, place->step + 1,
                             &norm);
     phase_leave(pass.backend);
+    pass_release(&pass, mark);
     if (status < 0)
         return status;
     trainer->window_norm += norm;

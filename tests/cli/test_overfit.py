@@ -17,18 +17,27 @@ PAIRS = [
 ]
 
 
-def test_overfit(bench):
+def learn(bench, *settings):
     for name in ("train", "valid"):
         bench.write(name + ".src", "".join(source + "\n" for source, _ in PAIRS))
         bench.write(name + ".trg", "".join(target + "\n" for _, target in PAIRS))
     bench.write_config(size=120, dim=64, dropout=0.0, label_smoothing=0.0, steps=120, every=120,
                        batch_tokens=1000, lr=4e-3)
-    bench.train()
+    bench.train("run", *settings)
     translated = bench.run("translate", "-m", "run", stdin=bench.read("train.src"))
     expect(translated.code == 0, f"translation failed: {translated}")
     score = bench.run("bleu", "train.trg", "-b", "-w", "2", stdin=translated.out)
     expect(score.out == b"100.00\n", f"BLEU 100 wanted: {score}; {translated.out.decode()}")
 
 
+def test_overfit(bench):
+    learn(bench)
+
+
+def test_many_experts(bench):
+    """Whose gradients are not stored."""
+    learn(bench, "model.moe.experts=140")
+
+
 if __name__ == "__main__":
-    main([test_overfit])
+    main([test_overfit, test_many_experts])

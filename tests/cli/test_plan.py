@@ -137,6 +137,25 @@ def test_ranks(bench):
            "hidden units of experts are counted where they are not kept")
 
 
+def test_gradients_of_few_rows(bench):
+    """Gradients of matrices are stored where more rows meet them than they are large, and where
+    those of several batches are added up."""
+    name = recipe("lm-1b-moe-256-h")
+    matrices = 4 * 256 * 2 * 512 * 1024  # bytes
+    fewest = 256 * 512 * 1024 // (2 * (512 + 1024) * 4)  # tokens, four rows each
+
+    def training(tokens, *settings):
+        return plan(bench, "-c", name, f"train.batch_tokens={tokens}",
+                    *(settings or ["train.accumulate=1"]))["memory_bytes"][0]["training"]
+
+    few, many = training(fewest), training(fewest + 1)
+    summed = training(fewest, "train.accumulate=2")
+    expect(many["gradients"] == many["values"] == summed["gradients"], f"{many}, {summed}")
+    expect(few["gradients"] == many["gradients"] - matrices, f"{few}, {many}")
+    rows = 4 * 4 * fewest * (512 + 1024)
+    expect(abs(few["activations"] - summed["activations"] - rows) < 0.5 * rows, f"{few}, {summed}")
+
+
 def test_small_and_quick(bench):
     """137 billion parameters in little memory and under a second."""
     start_s = time.monotonic()
