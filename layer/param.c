@@ -71,6 +71,19 @@ static void take_moments(struct param_list *list, struct param *param, struct pa
     param->second_column = take_zeros(list, spec);
 }
 
+/* Leaves this rank's share of the experts of a list that is divided. */
+static void take_share(const struct param_list *list, struct param *param, struct param_spec *spec)
+{
+    if (!spec->is_expert || comm_is_alone(list->comm))
+        return;
+    const int rank = list->comm->rank, size = list->comm->size;
+    param->n_experts = spec->dim[0];
+    param->first_expert = comm_share(param->n_experts, rank, size);
+    spec->dim[0] = comm_share(param->n_experts, rank + 1, size) - param->first_expert;
+    CHECK(spec->dim[0] > 0, "%s: %lld experts for %d ranks", param->name,
+          (long long)param->n_experts, size);
+}
+
 struct param *param_add(struct param_list *list, struct param_spec spec, const char *name_format,
                         ...)
 {
@@ -86,6 +99,7 @@ struct param *param_add(struct param_list *list, struct param_spec spec, const c
     param->start = spec.start;
     param->bound = spec.bound;
     param->forms = spec.forms;
+    take_share(list, param, &spec);
     param->weight.value = take_value(list, spec);
     if (list->is_int8 && spec.may_round)
         param_round(list, param);
@@ -125,8 +139,9 @@ struct window {
     const struct param *param;
     uint64_t seed;
     uint32_t stream;
-    int64_t first, count;
-    void *values; /* [count] real, owned by the host's arena */
+    int64_t skipped;      /* numbers of other ranks' experts before the parameter's */
+    int64_t first, count; /* in the parameter */
+    void *values;         /* [count] real, owned by the host's arena */
 };
 
 /* Random start values number i and i + 1, i even. */
@@ -151,14 +166,15 @@ static enum status start_block(void *context, int thread, int64_t index)
     const struct window *window = context;
     const bool is_wide = window->param->weight.value.dtype == DTYPE_F64;
     const int64_t end = (index + 1) * BLOCK < window->count ? (index + 1) * BLOCK : window->count;
-    for (int64_t i = index * BLOCK; i < end; i += 2) {
+    for (int64_t i = index * BLOCK; i < end;) {
+        const int64_t number = window->skipped + window->first + i;
         double pair[2];
-        start_pair(window, window->first + i, pair);
-        for (int64_t half = 0; half < 2 && i + half < end; half++)
+        start_pair(window, number & ~INT64_C(1), pair);
+        for (int64_t half = number & 1; half < 2 && i < end; half++, i++)
             if (is_wide)
-                ((double *)window->values)[i + half] = pair[half];
+                ((double *)window->values)[i] = pair[half];
             else
-                ((float *)window->values)[i + half] = (float)pair[half];
+                ((float *)window->values)[i] = (float)pair[half];
     }
     return STATUS_OK;
 }
@@ -167,6 +183,7 @@ static void start_randomly(struct param_list *list, struct window *window)
 {
     const struct tensor *value = &window->param->weight.value;
     const struct tensor flat = tensor_as_2d(value, tensor_count(value), 1);
+    window->skipped = window->param->first_expert * (flat.dim[0] / value->dim[0]);
     for (window->first = 0; window->first < flat.dim[0]; window->first += WINDOW) {
         const int64_t left = flat.dim[0] - window->first;
         window->count = left < WINDOW ? left : WINDOW;
@@ -275,11 +292,20 @@ void param_list_drop_products(struct param_list *list)
         arena_release(list->products, 0);
 }
 
+bool param_is_divided(const struct param *param)
+{
+    return param->n_experts > 0;
+}
+
 int64_t param_list_size(const struct param_list *list)
 {
     int64_t size = 0;
-    for (int64_t i = 0; i < list->count; i++)
-        size += tensor_count(&list->items[i]->weight.value);
+    for (int64_t i = 0; i < list->count; i++) {
+        const struct param *param = list->items[i];
+        const int64_t count = tensor_count(&param->weight.value);
+        const int64_t part = param->weight.value.dim[0];
+        size += param_is_divided(param) ? count / part * param->n_experts : count;
+    }
     return size;
 }
 

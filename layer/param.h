@@ -7,6 +7,7 @@
 #define MIXT_LAYER_PARAM_H
 
 #include "backend/backend.h"
+#include "backend/comm/comm.h"
 
 /* How a parameter starts. */
 enum param_start {
@@ -32,7 +33,9 @@ struct param {
     struct tensor average;       /* moving average; absent unless the list has averages */
     enum param_start start;
     double bound;
-    int forms; /* PACK_... that its layer reads going forward; 0: never packed */
+    int forms;            /* PACK_... that its layer reads going forward; 0: never packed */
+    int64_t first_expert; /* where ranks divide the experts: the first of those that all tensors */
+    int64_t n_experts;    /* here hold, and how many all ranks have; else 0 and 0 */
 };
 
 struct param_list {
@@ -41,6 +44,7 @@ struct param_list {
     struct arena *host;      /* borrowed, of the host; holds names */
     struct arena *products;  /* borrowed, of the backend: for gradients that are not stored, from a
                                 backward pass to the update; NULL: all are */
+    struct comm *comm;       /* borrowed: the ranks that divide the experts; NULL: all are here */
     bool is_training;        /* gradients and moments exist */
     bool has_average;        /* and moving averages */
     bool is_int8;            /* matrices that may be are in int8; such a list does not train */
@@ -64,7 +68,8 @@ struct param_spec {
 };
 
 /* Adds a parameter; its value is undefined until param_list_start() or a load. name_format makes
- * the name. Never NULL; a failure is kept in list->error and param_list_check() returns it. */
+ * the name. Where ranks divide the experts it has this rank's share, comm_share(), of dim[0]. Never
+ * NULL; a failure is kept in list->error and param_list_check() returns it. */
 struct param *param_add(struct param_list *list, struct param_spec spec, const char *name_format,
                         ...) __attribute__((format(printf, 3, 4)));
 
@@ -74,7 +79,8 @@ void param_round(struct param_list *list, struct param *param);
 
 enum status param_list_check(const struct param_list *list) STATUS_CHECKED;
 
-/* Draws all start values: a pure function of seed, names' order and shapes. */
+/* Draws all start values: a pure function of seed, names' order and shapes. A share of the experts
+ * gets what it gets in the whole. */
 void param_list_start(struct param_list *list, uint64_t seed);
 
 /* Packs every weight that is ever packed; after a start, a load or an update. A list that trains
@@ -96,7 +102,10 @@ void param_list_zero_gradients(struct param_list *list);
 /* Forgets gradients that are not stored; they have been applied. */
 void param_list_drop_products(struct param_list *list);
 
-/* How many numbers all parameters hold together. */
+/* The parameter's experts are divided over ranks. */
+bool param_is_divided(const struct param *param);
+
+/* How many numbers all parameters hold together, those of other ranks' experts too. */
 int64_t param_list_size(const struct param_list *list);
 
 /* The parameter of this name, or NULL. */

@@ -3,16 +3,19 @@
 #define MIXT_LAYER_PASS_H
 
 #include "backend/backend.h"
+#include "backend/comm/comm.h"
 
 struct pass {
     struct backend *backend; /* borrowed */
     struct arena *arena;     /* borrowed, of the backend: tensors; what a forward pass records
                                 stays until its backward */
     struct arena *host;      /* borrowed, another one, of the host: lists and schedules */
-    bool is_training;        /* dropout and gate noise are drawn */
-    double dropout;          /* drop probability in 0..1, used only in training */
-    uint64_t seed;           /* of the run */
-    uint32_t step;           /* update number; with seed and a layer's stream it keys the noise */
+    struct comm *comm; /* borrowed: ranks that run this pass together, each on sentences of its
+                                own, and divide the experts; NULL: this one runs alone */
+    bool is_training;  /* dropout and gate noise are drawn */
+    double dropout;    /* drop probability in 0..1, used only in training */
+    uint64_t seed;     /* of the run */
+    uint32_t step;     /* update number; with seed and a layer's stream it keys the noise */
 };
 
 /* Where both arenas stand, and back to there. */

@@ -12,6 +12,7 @@ const char *phase_name(enum phase phase)
         [PHASE_GATE] = "gate",
         [PHASE_DISPATCH] = "dispatch",
         [PHASE_EXPERTS] = "experts",
+        [PHASE_EXCHANGE] = "exchange",
         [PHASE_ENCODER_BACKWARD] = "encoder backward",
         [PHASE_DECODER_BACKWARD] = "decoder backward",
         [PHASE_ATTENTION_BACKWARD] = "attention backward",

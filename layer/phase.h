@@ -16,6 +16,7 @@ enum phase {
     PHASE_GATE,     /* choosing experts, and the balance losses */
     PHASE_DISPATCH, /* tokens' way to their experts and back */
     PHASE_EXPERTS,
+    PHASE_EXCHANGE, /* tokens' way to the ranks of their experts and back, in both directions */
     PHASE_ENCODER_BACKWARD,
     PHASE_DECODER_BACKWARD,
     PHASE_ATTENTION_BACKWARD,

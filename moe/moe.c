@@ -97,28 +97,59 @@ static void choose_in_groups(const struct moe *moe, const struct pass *pass,
 
 /* -- balance -- */
 
-/* Importance and load over all experts, their losses and gradients. */
-static void balance(const struct moe *moe, const struct pass *pass, struct moe_record *record,
-                    double scale)
+/* numbers = their sum over the ranks of the pass. */
+static void add_ranks(const struct pass *pass, const struct tensor *numbers)
+{
+    if (comm_is_alone(pass->comm))
+        return;
+    if (comm_all_reduce(pass->comm, pass->backend, numbers) < 0)
+        backend_fail(pass->backend, "%s", status_message());
+}
+
+/* Room for what is added over the ranks: importance and loads at once. */
+static struct tensor take_sums(const struct moe *moe, const struct pass *pass,
+                               struct moe_record *record)
+{
+    const int64_t n_levels = moe->config.n_levels, n_experts = moe->n_experts;
+    const int64_t n_groups = n_levels > 1 ? moe->config.gate[0].n_experts : 0;
+    const struct tensor sums =
+        tensor_1d(pass->arena, pass->backend->real, 2 * n_experts + n_groups);
+    record->importance = tensor_slice(&sums, 0, n_experts);
+    if (n_levels > 1)
+        record->level_load[0] = tensor_slice(&sums, 2 * n_experts, n_groups);
+    record->level_load[n_levels - 1] = tensor_slice(&sums, n_experts, n_experts);
+    return sums;
+}
+
+/* The levels' offsets over all ranks: sums, as they count tokens before an expert. */
+static void add_offsets(const struct moe *moe, const struct pass *pass, struct moe_record *record)
+{
+    for (int64_t l = 0; l < moe->config.n_levels; l++) {
+        record->offsets[l] = record->level[l].offsets;
+        if (comm_is_alone(pass->comm))
+            continue;
+        record->offsets[l] = tensor_like(pass->arena, &record->level[l].offsets);
+        pass->backend->ops->copy(pass->backend, &record->offsets[l], &record->level[l].offsets);
+        add_ranks(pass, &record->offsets[l]);
+    }
+}
+
+/* The losses of importance and load over all experts, and their gradients, from the ranks' sums. */
+static void take_losses(const struct moe *moe, const struct pass *pass, struct moe_record *record,
+                        const struct tensor *sums, double scale)
 {
     struct backend *backend = pass->backend;
     const struct backend_ops *ops = backend->ops;
-    const int64_t last = moe->config.n_levels - 1;
-    struct tensor *const vectors[] = {&record->importance, &record->load, &record->d_importance,
-                                      &record->d_load};
-    for (int i = 0; i < 4; i++)
-        *vectors[i] = tensor_1d(pass->arena, backend->real, moe->n_experts);
-    for (int64_t l = 0; l <= last; l++) {
-        record->level_load[l] =
-            tensor_1d(pass->arena, backend->real, tensor_count(&record->level[l].offsets) - 1);
-        ops->gate_load(backend, &record->level_load[l], &record->level[l].gate.gating);
-    }
-    ops->gate_importance(backend, &record->importance, &record->level[last].gate.gating);
-    if (last > 0)
+    add_ranks(pass, sums);
+    add_offsets(moe, pass, record);
+    record->d_importance = tensor_like(pass->arena, &record->importance);
+    record->d_load = tensor_like(pass->arena, &record->importance);
+    record->load = record->level_load[0];
+    if (moe->config.n_levels > 1) {
+        record->load = tensor_like(pass->arena, &record->importance);
         ops->join_load(backend, &record->load, &record->level_load[0], &record->level_load[1],
-                       &record->level[0].offsets);
-    else
-        record->load = record->level_load[0];
+                       &record->offsets[0]);
+    }
     record->losses = tensor_1d(pass->arena, backend->real, 2);
     const struct tensor importance_loss = tensor_slice(&record->losses, 0, 1);
     const struct tensor load_loss = tensor_slice(&record->losses, 1, 1);
@@ -126,6 +157,19 @@ static void balance(const struct moe *moe, const struct pass *pass, struct moe_r
                       scale * moe->config.importance_weight);
     ops->balance_loss(backend, &load_loss, &record->d_load, &record->load,
                       scale * moe->config.load_weight);
+}
+
+/* Importance and load over all experts, their losses and gradients. */
+static void balance(const struct moe *moe, const struct pass *pass, struct moe_record *record,
+                    double scale)
+{
+    struct backend *backend = pass->backend;
+    const int64_t last = moe->config.n_levels - 1;
+    const struct tensor sums = take_sums(moe, pass, record);
+    for (int64_t l = 0; l <= last; l++)
+        backend->ops->gate_load(backend, &record->level_load[l], &record->level[l].gate.gating);
+    backend->ops->gate_importance(backend, &record->importance, &record->level[last].gate.gating);
+    take_losses(moe, pass, record, &sums, scale);
 }
 
 /* -- forward -- */
@@ -153,11 +197,34 @@ static struct tensor tokens_of(const struct pass *pass, const struct moe_record 
     return last == 0 ? level[0].rows : gather_numbers(pass, &level[0].rows, &level[1].rows);
 }
 
+/* The last level's outputs from experts that are divided over the ranks. */
+static void run_far_experts(const struct moe *moe, const struct pass *pass,
+                            struct moe_record *record)
+{
+    const struct moe_level *level = &record->level[moe->config.n_levels - 1];
+    struct exchange *exchange = &record->exchange;
+    phase_enter(pass->backend, PHASE_EXCHANGE);
+    exchange_open(exchange, pass, &level->offsets);
+    const struct tensor x = exchange_out(exchange, pass, &level->inputs);
+    phase_leave(pass->backend);
+    const struct tensor y = tensor_like(pass->arena, &x);
+    if (x.dim[0] > 0)
+        experts_forward(&moe->experts, pass, &record->experts, &y, &x, &exchange->offsets);
+    phase_enter(pass->backend, PHASE_EXCHANGE);
+    exchange_back(exchange, pass, &level->outputs, &y);
+    phase_leave(pass->backend);
+}
+
 static void run_experts(const struct moe *moe, const struct pass *pass, struct moe_record *record,
                         const struct origin *origin)
 {
     const int64_t last = moe->config.n_levels - 1;
     const struct moe_level *level = &record->level[last];
+    if (!comm_is_alone(pass->comm)) {
+        CHECK(!moe_is_recurrent(moe), "LSTM experts on several ranks");
+        run_far_experts(moe, pass, record);
+        return;
+    }
     if (!moe_is_recurrent(moe)) {
         experts_forward(&moe->experts, pass, &record->experts, &level->outputs, &level->inputs,
                         &level->offsets);
@@ -310,7 +377,23 @@ static void load_backward(const struct pass *pass, const struct moe_record *reco
         d_load[l] = tensor_like(pass->arena, &record->level_load[l]);
     pass->backend->ops->join_load_backward(pass->backend, &d_load[0], &d_load[1], &record->d_load,
                                            &record->level_load[0], &record->level_load[1],
-                                           &record->level[0].offsets);
+                                           &record->offsets[0]);
+}
+
+/* d_inputs from d_outputs of the last level, at experts that are divided over the ranks. */
+static void far_experts_backward(const struct moe *moe, const struct pass *pass,
+                                 const struct moe_record *record, const struct tensor *d_inputs,
+                                 const struct tensor *d_outputs)
+{
+    phase_enter(pass->backend, PHASE_EXCHANGE);
+    const struct tensor d_y = exchange_out(&record->exchange, pass, d_outputs);
+    phase_leave(pass->backend);
+    const struct tensor d_x = tensor_like(pass->arena, &d_y);
+    if (d_y.dim[0] > 0)
+        experts_backward(&moe->experts, pass, &d_x, &record->experts, &d_y);
+    phase_enter(pass->backend, PHASE_EXCHANGE);
+    exchange_back(&record->exchange, pass, d_inputs, &d_x);
+    phase_leave(pass->backend);
 }
 
 /* d_x [N, D] from d_y [N, D] of real tokens. */
@@ -338,7 +421,9 @@ static void mix_tokens_backward(const struct moe *moe, const struct pass *pass,
     phase_leave(backend);
     struct tensor d_inputs = tensor_like(pass->arena, &level[last].inputs);
     phase_enter(backend, PHASE_EXPERTS_BACKWARD);
-    if (moe_is_recurrent(moe))
+    if (!comm_is_alone(pass->comm))
+        far_experts_backward(moe, pass, record, &d_inputs, &d[last].outputs);
+    else if (moe_is_recurrent(moe))
         recurrent_backward(&moe->recurrent, pass, &d_inputs, &record->recurrent, &d[last].outputs);
     else
         experts_backward(&moe->experts, pass, &d_inputs, &record->experts, &d[last].outputs);
@@ -371,6 +456,41 @@ void moe_backward(const struct moe *moe, const struct pass *pass, const struct m
         backend->ops->scatter_rows(backend, d, &d_x, &sequence->rows);
     }
     phase_leave(backend);
+    arena_release(pass->arena, mark);
+}
+
+/* -- a rank without tokens -- */
+
+void moe_forward_none(const struct moe *moe, const struct pass *pass, struct moe_record *record,
+                      double balance_scale)
+{
+    struct backend *backend = pass->backend;
+    const int64_t dim = tensor_columns(&moe->experts.down->weight.value);
+    *record = (struct moe_record){0};
+    for (int64_t l = 0; l < moe->config.n_levels; l++) {
+        struct moe_level *level = &record->level[l];
+        const int64_t n = moe->gate[l].n_groups * moe->gate[l].config.n_experts;
+        const size_t bytes = (size_t)(n + 1) * sizeof(int32_t);
+        const size_t mark = arena_mark(pass->host);
+        level->offsets = tensor_1d(pass->arena, DTYPE_I32, n + 1);
+        backend->ops->upload(backend, &level->offsets, arena_take_zeroed(pass->host, bytes), bytes);
+        arena_release(pass->host, mark);
+        level->inputs = level->outputs = pass_2d(pass, 0, dim);
+    }
+    if (pass->is_training) {
+        const struct tensor sums = take_sums(moe, pass, record);
+        backend->ops->fill(backend, &sums, 0);
+        take_losses(moe, pass, record, &sums, balance_scale);
+    }
+    run_far_experts(moe, pass, record);
+}
+
+void moe_backward_none(const struct moe *moe, const struct pass *pass,
+                       const struct moe_record *record)
+{
+    const size_t mark = arena_mark(pass->arena);
+    const struct tensor none = record->level[moe->config.n_levels - 1].inputs;
+    far_experts_backward(moe, pass, record, &none, &none);
     arena_release(pass->arena, mark);
 }
 

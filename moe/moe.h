@@ -9,6 +9,7 @@
 #define MIXT_MOE_MOE_H
 
 #include "layer/sequence.h"
+#include "moe/exchange.h"
 #include "moe/experts.h"
 #include "moe/gate.h"
 #include "moe/recurrent.h"
@@ -46,10 +47,12 @@ struct moe_level {
 struct moe_record {
     struct tensor x; /* [N, D] the real tokens */
     struct moe_level level[MOE_MAX_LEVELS];
+    struct exchange exchange;      /* where ranks divide the experts */
     struct experts_record experts; /* or the next, as the kind is */
     struct recurrent_record recurrent;
     struct tensor mixture; /* [N, D] after the sigmoid */
-    /* In training only: */
+    /* In training only, and of the tokens of all ranks: */
+    struct tensor offsets[MOE_MAX_LEVELS];    /* as each level's */
     struct tensor importance;                 /* [n_experts] eqs. 6, 13 */
     struct tensor load;                       /* [n_experts] eqs. 10, 14 */
     struct tensor d_importance;               /* [n_experts] of the balance losses, scaled */
@@ -66,7 +69,12 @@ void moe_init(struct moe *moe, struct param_list *params, const char *name, int6
 /* Whether the experts are LSTMs, which keep a state from token to token of a sentence. */
 bool moe_is_recurrent(const struct moe *moe);
 
-/* y [T, B, D] = x + dropout(act(mixture(x))) at the real positions of the sequence, 0 elsewhere:
+/* Where several ranks run a pass (pass->comm) each has tokens of its own and a share of the experts
+ * (moe/exchange.h), which are feed-forward then, and the losses are of all tokens together: forward
+ * and backward passes are collective. Gates that choose by the batch, balanced ones, choose by each
+ * rank's own.
+ *
+ * y [T, B, D] = x + dropout(act(mixture(x))) at the real positions of the sequence, 0 elsewhere:
  * padding is never routed. x [N, D] stands for [1, N, D]. balance_scale multiplies the balance
  * losses and so their gradients. */
 void moe_forward(const struct moe *moe, const struct pass *pass, struct moe_record *record,
@@ -77,6 +85,13 @@ void moe_forward(const struct moe *moe, const struct pass *pass, struct moe_reco
  */
 void moe_backward(const struct moe *moe, const struct pass *pass, const struct moe_record *record,
                   const struct tensor *d, const struct sequence *sequence);
+
+/* The part in a pass of several ranks of one that has no token: tokens of others may come to its
+ * experts. */
+void moe_forward_none(const struct moe *moe, const struct pass *pass, struct moe_record *record,
+                      double balance_scale);
+void moe_backward_none(const struct moe *moe, const struct pass *pass,
+                       const struct moe_record *record);
 
 /* -- step by step: one token each of N hypotheses; state is used by LSTM experts alone -- */
 

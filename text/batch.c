@@ -114,14 +114,20 @@ static void lay_out_pair(struct batch *batch, int64_t b, int32_t bos)
 
 enum status batch_finish(struct batch *batch, int32_t bos, int64_t first_sentence)
 {
-    CHECK(first_sentence >= 0 && first_sentence + batch->n_sentences <= INT32_MAX, "sentence %lld",
-          (long long)first_sentence);
+    return batch_finish_share(batch, bos, first_sentence, 1);
+}
+
+enum status batch_finish_share(struct batch *batch, int32_t bos, int64_t first_sentence,
+                               int64_t stride)
+{
+    CHECK(first_sentence >= 0 && first_sentence + batch->n_sentences * stride <= INT32_MAX,
+          "sentence %lld", (long long)first_sentence);
     const enum status status = place_arrays(batch);
     if (status < 0)
         return status;
     for (int64_t b = 0; b < batch->n_sentences; b++) {
         lay_out_pair(batch, b, bos);
-        batch->sentences[b] = (int32_t)(first_sentence + b);
+        batch->sentences[b] = (int32_t)(first_sentence + b * stride);
     }
     list_rows(batch->source_rows, batch->source_lengths, batch->source_length, batch->n_sentences);
     list_rows(batch->target_rows, batch->target_lengths, batch->target_length, batch->n_sentences);

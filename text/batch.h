@@ -56,6 +56,10 @@ enum status batch_add(struct batch *batch, const int32_t *source, int64_t source
 /* Lays the pairs out. Sentence b gets the number first_sentence + b. STATUS_MEMORY. */
 enum status batch_finish(struct batch *batch, int32_t bos, int64_t first_sentence) STATUS_CHECKED;
 
+/* The same for a share of a batch: sentence b gets the number first_sentence + b * stride. */
+enum status batch_finish_share(struct batch *batch, int32_t bos, int64_t first_sentence,
+                               int64_t stride) STATUS_CHECKED;
+
 /* Gives the memory back and zeroes the batch. */
 void batch_free(struct batch *batch);
 

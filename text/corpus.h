@@ -106,4 +106,11 @@ enum status epoch_plan_batch(const struct epoch_plan *plan, const struct corpus 
                              int64_t index, int64_t first_sentence,
                              struct batch *batch) STATUS_CHECKED;
 
+/* The same with share number `part` of n_parts of its sentences: every n_parts-th, so that the
+ * shares have about as many tokens, as sentences stand by length. A share of a small batch may be
+ * empty. */
+enum status epoch_plan_share(const struct epoch_plan *plan, const struct corpus *corpus,
+                             int64_t index, int64_t first_sentence, int part, int n_parts,
+                             struct batch *batch) STATUS_CHECKED;
+
 #endif

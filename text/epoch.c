@@ -186,10 +186,18 @@ void epoch_plan_free(struct epoch_plan *plan)
 enum status epoch_plan_batch(const struct epoch_plan *plan, const struct corpus *corpus,
                              int64_t index, int64_t first_sentence, struct batch *batch)
 {
+    return epoch_plan_share(plan, corpus, index, first_sentence, 0, 1, batch);
+}
+
+enum status epoch_plan_share(const struct epoch_plan *plan, const struct corpus *corpus,
+                             int64_t index, int64_t first_sentence, int part, int n_parts,
+                             struct batch *batch)
+{
     CHECK(index >= 0 && index < plan->n_batches, "batch %lld of %lld", (long long)index,
           (long long)plan->n_batches);
+    CHECK(part >= 0 && part < n_parts, "share %d of %d", part, n_parts);
     batch_start(batch);
-    for (int64_t i = plan->starts[index]; i < plan->starts[index + 1]; i++) {
+    for (int64_t i = plan->starts[index] + part; i < plan->starts[index + 1]; i += n_parts) {
         const int64_t number = plan->pairs[i];
         const struct corpus_pair *pair = &corpus->pairs[number];
         const enum status status =
@@ -198,5 +206,5 @@ enum status epoch_plan_batch(const struct epoch_plan *plan, const struct corpus 
         if (status < 0)
             return status;
     }
-    return batch_finish(batch, corpus->bos, first_sentence);
+    return batch_finish_share(batch, corpus->bos, first_sentence + part, n_parts);
 }

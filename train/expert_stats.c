@@ -61,7 +61,8 @@ void expert_stats_add(struct expert_stats *stats, const struct model *model,
         add_vector(totals->importance, &moe->importance, pass, room);
         add_vector(totals->load, &moe->load, pass, room);
         int32_t *starts = (int32_t *)(void *)room;
-        pass->backend->ops->download(pass->backend, starts, moe_offsets(stats->layers[l].moe, moe),
+        const int64_t last = totals->moe->config.n_levels - 1;
+        pass->backend->ops->download(pass->backend, starts, &moe->offsets[last],
                                      (size_t)(n_experts + 1) * sizeof *starts);
         for (int64_t e = 0; e < n_experts; e++)
             totals->tokens[e] += starts[e + 1] - starts[e];
