@@ -128,8 +128,8 @@ static void init_tables(struct model *model)
                 tie & CONFIG_TIE_SOFTMAX ? shared : NULL);
 }
 
-enum status model_init(struct model *model, struct backend *backend, const struct config *config,
-                       int64_t vocabulary, bool is_training)
+enum status model_init_share(struct model *model, struct backend *backend, struct comm *comm,
+                             const struct config *config, int64_t vocabulary, bool is_training)
 {
     *model = (struct model){.config = *config, .vocabulary = vocabulary};
     enum status status = arena_init(&model->host, HOST_BYTES);
@@ -146,6 +146,7 @@ enum status model_init(struct model *model, struct backend *backend, const struc
                                         .arena = &model->arena,
                                         .host = &model->host,
                                         .products = has_products ? &model->products : NULL,
+                                        .comm = comm,
                                         .is_training = is_training,
                                         .has_average = is_training && config->train.average > 0,
                                         .is_int8 = config->model.dtype == CONFIG_DTYPE_INT8,
@@ -162,6 +163,12 @@ enum status model_init(struct model *model, struct backend *backend, const struc
     if (status < 0)
         model_free(model);
     return status;
+}
+
+enum status model_init(struct model *model, struct backend *backend, const struct config *config,
+                       int64_t vocabulary, bool is_training)
+{
+    return model_init_share(model, backend, NULL, config, vocabulary, is_training);
 }
 
 void model_start(struct model *model, uint64_t seed)
@@ -337,10 +344,44 @@ static void read_backward(struct model *model, const struct pass *pass, struct m
     phase_leave(backend);
 }
 
+/* The records of model_moe_layers(), in their order; returns how many. */
+static int64_t moe_records(const struct model *model, struct model_record *record,
+                           struct moe_record *records[2 * CONFIG_MAX_LAYERS])
+{
+    int64_t count = 0;
+    for (int64_t l = 0; l < model->encoder.config.n_layers; l++)
+        if (model->encoder.config.has_moe_after[l])
+            records[count++] = &record->encoder.layers[l].moe;
+    for (int64_t l = 0; l < model->decoder.config.n_layers; l++)
+        if (model->decoder.config.has_moe_after[l])
+            records[count++] = &record->decoder.layers[l].moe;
+    return count;
+}
+
+/* The pass of a rank without sentences: only its experts have work. */
+static void loss_of_none(struct model *model, const struct pass *pass, struct model_record *record,
+                         double balance_scale)
+{
+    struct moe *layers[2 * CONFIG_MAX_LAYERS];
+    struct moe_record *records[2 * CONFIG_MAX_LAYERS];
+    const int64_t n = moe_records(model, record, records);
+    CHECK(model_moe_layers(model, layers, 2 * CONFIG_MAX_LAYERS) == n, "layers and records differ");
+    for (int64_t i = 0; i < n && !comm_is_alone(pass->comm); i++)
+        moe_forward_none(layers[i], pass, records[i], balance_scale);
+    for (int64_t i = n - 1; i >= 0 && pass->is_training && !comm_is_alone(pass->comm); i--)
+        moe_backward_none(layers[i], pass, records[i]);
+    record->loss = tensor_1d(pass->arena, pass->backend->real, 0);
+    record->nll = record->loss;
+}
+
 void model_loss(struct model *model, const struct pass *pass, struct model_record *record,
                 const struct model_batch *batch, double smoothing, double scale,
                 double balance_scale)
 {
+    if (batch->target.ids.rank == 0) {
+        loss_of_none(model, pass, record, balance_scale);
+        return;
+    }
     const struct tensor readout = model_read(model, pass, record, batch, balance_scale);
     const struct tensor d_readout = loss_of(model, pass, record, batch, &readout, smoothing, scale);
     if (pass->is_training)

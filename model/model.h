@@ -33,6 +33,12 @@ struct model {
     struct decoder decoder; /* zeroed in a language model: no layers */
 };
 
+/* As model_init(), with the experts divided over the ranks of comm, borrowed: each has its share of
+ * every mixture's, which must be at least one, and all else whole. */
+enum status model_init_share(struct model *model, struct backend *backend, struct comm *comm,
+                             const struct config *config, int64_t vocabulary,
+                             bool is_training) STATUS_CHECKED;
+
 /* Lays a model out for V = vocabulary words; values are undefined until model_start() or a load;
  * model.dtype int8 wants the latter, and no training.
  * is_training: with gradients and moments. backend is borrowed. On error the model is zeroed. */
@@ -80,7 +86,8 @@ struct model_record {
 struct tensor model_read(struct model *model, const struct pass *pass, struct model_record *record,
                          const struct model_batch *batch, double balance_scale);
 
-/* One teacher-forced pass. In a training pass the gradients of
+/* One teacher-forced pass. A batch without sentences is for passes of several ranks: this one has
+ * no tokens of its own, and no losses. In a training pass the gradients of
  *   scale * sum of losses + balance_scale * sum over MoE layers of their balance losses
  * are added to the parameters'; those that are not stored, as with train.accumulate 1 of many
  * experts, read the pass's arena until the update. */

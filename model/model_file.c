@@ -38,16 +38,21 @@ static void name_state(char name[NAME_BYTES], const struct param *param, int sta
 struct inventory {
     struct backend *backend;            /* borrowed */
     struct safetensors_tensor *tensors; /* owned */
-    const struct tensor **places;       /* owned */
+    const struct tensor **places;       /* owned; of experts that ranks divide, those here */
+    const struct param **params;        /* owned: whose they are */
     char *names;                        /* owned */
     size_t count;
     const struct model_source *given; /* borrowed; NULL: the places are in memory */
+    struct comm *comm; /* borrowed: the ranks that divide the experts; NULL: all are here */
+    size_t index;      /* with comm: up to where rank 0 was asked for bytes */
+    uint64_t offset;
 };
 
 static void inventory_free(struct inventory *inventory)
 {
     free(inventory->tensors);
     free(inventory->places);
+    free(inventory->params);
     free(inventory->names);
     *inventory = (struct inventory){0};
 }
@@ -72,8 +77,12 @@ static void inventory_add(struct inventory *inventory, const struct param *param
         return;
     char *name = inventory->names + inventory->count * NAME_BYTES;
     name_state(name, param, state);
+    struct tensor whole = *place;
+    if (param_is_divided(param))
+        whole.dim[0] = param->n_experts;
     inventory->places[inventory->count] = place;
-    inventory->tensors[inventory->count++] = describe(place, name);
+    inventory->params[inventory->count] = param;
+    inventory->tensors[inventory->count++] = describe(&whole, name);
 }
 
 static enum status inventory_make(struct inventory *inventory, const struct model *model,
@@ -84,8 +93,11 @@ static enum status inventory_make(struct inventory *inventory, const struct mode
     *inventory = (struct inventory){.backend = model->params.backend,
                                     .tensors = calloc(most, sizeof *inventory->tensors),
                                     .places = calloc(most, sizeof *inventory->places),
+                                    .params = calloc(most, sizeof *inventory->params),
                                     .names = calloc(most, NAME_BYTES)};
-    if (!inventory->tensors || !inventory->places || !inventory->names) {
+    if (!comm_is_alone(model->params.comm))
+        inventory->comm = model->params.comm;
+    if (!inventory->tensors || !inventory->places || !inventory->params || !inventory->names) {
         inventory_free(inventory);
         return status_set(STATUS_MEMORY, "no memory for the list of %zu tensors", most);
     }
@@ -105,13 +117,73 @@ static struct tensor part_of(const struct tensor *tensor, uint64_t offset, size_
     return tensor_slice(&flat, (int64_t)(offset / unit), (int64_t)(size / unit));
 }
 
+/* The bytes offset .. offset+size-1 of a tensor into target on all ranks: each gives those of its
+ * experts. What all have, each takes from its own. */
+static enum status gather_part(struct inventory *inventory, size_t index, uint64_t offset,
+                               char *target, size_t size)
+{
+    const struct tensor *place = inventory->places[index];
+    const struct param *param = inventory->params[index];
+    struct comm *comm = inventory->comm;
+    struct backend *backend = inventory->backend;
+    if (!param_is_divided(param)) {
+        const struct tensor part = part_of(place, offset, size);
+        backend->ops->download(backend, target, &part, size);
+        return backend_sync(backend);
+    }
+    const uint64_t unit = inventory->tensors[index].size / (uint64_t)param->n_experts;
+    enum status status = STATUS_OK;
+    for (int r = 0; r < comm->size; r++) {
+        const uint64_t start = unit * (uint64_t)comm_share(param->n_experts, r, comm->size);
+        const uint64_t end = unit * (uint64_t)comm_share(param->n_experts, r + 1, comm->size);
+        const uint64_t from = offset > start ? offset : start;
+        const uint64_t to = offset + size < end ? offset + size : end;
+        if (from >= to)
+            continue;
+        if (r == comm->rank) {
+            const struct tensor part = part_of(place, from - start, to - from);
+            backend->ops->download(backend, target + (from - offset), &part, to - from);
+            const enum status synced = backend_sync(backend);
+            status = status < 0 ? status : synced;
+        }
+        const enum status sent = comm_broadcast(comm, target + (from - offset), to - from, r);
+        status = status < 0 ? status : sent;
+    }
+    return status;
+}
+
 static enum status download_part(void *context, size_t index, uint64_t offset, void *target,
                                  size_t size)
 {
-    const struct inventory *inventory = context;
+    struct inventory *inventory = context;
+    if (inventory->comm) {
+        inventory->index = index;
+        inventory->offset = offset + size;
+        return gather_part(inventory, index, offset, target, size);
+    }
     const struct tensor part = part_of(inventory->places[index], offset, size);
     inventory->backend->ops->download(inventory->backend, target, &part, size);
     return backend_sync(inventory->backend);
+}
+
+/* What a rank that does not write does meanwhile: gives its experts, block by block as rank 0 asks
+ * for them. Rank 0 itself goes on so where it cannot write. */
+static enum status follow(struct inventory *inventory)
+{
+    char *block = malloc(SAFETENSORS_BLOCK_BYTES);
+    enum status status = block ? STATUS_OK : status_set(STATUS_MEMORY, "no memory to save");
+    for (size_t i = inventory->index; block && i < inventory->count; i++) {
+        const uint64_t total = inventory->tensors[i].size;
+        uint64_t size = 0;
+        for (uint64_t at = i == inventory->index ? inventory->offset : 0; at < total; at += size) {
+            const uint64_t left = total - at;
+            size = left < SAFETENSORS_BLOCK_BYTES ? left : SAFETENSORS_BLOCK_BYTES;
+            const enum status one = gather_part(inventory, i, at, block, size);
+            status = status < 0 ? status : one;
+        }
+    }
+    free(block);
+    return status;
 }
 
 static enum status ask_for_part(void *context, size_t index, uint64_t offset, void *target,
@@ -120,6 +192,30 @@ static enum status ask_for_part(void *context, size_t index, uint64_t offset, vo
     const struct inventory *inventory = context;
     const struct model_source *given = inventory->given;
     return given->read(given->context, inventory->tensors[index].name, offset, target, size);
+}
+
+/* Ends a saving on all ranks, each with its own status so far, which become one. A rank without an
+ * inventory cannot give what the others wait for: the error stays its own, and ends them in time.
+ * They wait longer than usual, since rank 0 waits for its disk. */
+static enum status finish_together(struct comm *comm, struct inventory *inventory,
+                                   enum status status)
+{
+    enum { DISK_PATIENCE = 10 };
+    const double timeout_s = comm->timeout_s;
+    if (!inventory->comm)
+        return status;
+    if (comm->rank != 0 || status < 0) {
+        char message[512];
+        snprintf(message, sizeof message, "%s", status_message());
+        const enum status followed = follow(inventory);
+        if (status < 0)
+            (void)status_set(status, "%s", message);
+        status = status < 0 ? status : followed;
+    }
+    comm->timeout_s = DISK_PATIENCE * timeout_s;
+    status = comm_agree(comm, status);
+    comm->timeout_s = timeout_s;
+    return status;
 }
 
 /* Writes what model_save() or model_save_from() describe; given NULL: the tensors are in memory. */
@@ -145,8 +241,11 @@ static enum status save(struct model *model, const char *path, bool with_state,
         texts[3 + i] = metadata[i];
     inventory.given = given;
     const struct safetensors_source source = {given ? ask_for_part : download_part, &inventory};
-    status = safetensors_write(path, inventory.tensors, inventory.count, texts, n + 3, &source);
+    if (!inventory.comm || inventory.comm->rank == 0)
+        status = safetensors_write(path, inventory.tensors, inventory.count, texts, n + 3, &source);
 done:
+    if (!comm_is_alone(model->params.comm))
+        status = finish_together(model->params.comm, &inventory, status);
     inventory_free(&inventory);
     buffer_free(&config);
     buffer_free(&subword);
@@ -157,6 +256,50 @@ enum status model_save(struct model *model, const char *path, bool with_state,
                        const struct safetensors_text *metadata, size_t n)
 {
     return save(model, path, with_state, metadata, n, NULL);
+}
+
+/* Uploads what gather_part() gives of every tensor of from; places of whole are in their order. */
+static enum status gather_all(struct inventory *whole, struct inventory *from)
+{
+    char *block = malloc(SAFETENSORS_BLOCK_BYTES);
+    enum status status = block ? STATUS_OK : status_set(STATUS_MEMORY, "no memory for experts");
+    status = comm_agree(from->comm, status);
+    for (size_t i = 0; i < from->count && status >= 0; i++) {
+        const uint64_t total = from->tensors[i].size;
+        uint64_t size = 0;
+        for (uint64_t at = 0; at < total && status >= 0; at += size) {
+            size = total - at < SAFETENSORS_BLOCK_BYTES ? total - at : SAFETENSORS_BLOCK_BYTES;
+            status = gather_part(from, i, at, block, size);
+            const struct tensor part = part_of(whole->places[i], at, size);
+            whole->backend->ops->upload(whole->backend, &part, block, size);
+        }
+    }
+    free(block);
+    return comm_agree(from->comm, status);
+}
+
+enum status model_gather(struct model *whole, struct model *model)
+{
+    const struct subword_text subword = subword_serialized(model->subword);
+    struct inventory to = {0}, from = {0};
+    enum status status =
+        model_init(whole, model->params.backend, &model->config, model->vocabulary, false);
+    if (status >= 0)
+        status = subword_open_bytes(&whole->subword, subword.bytes, subword.size, "a copy");
+    if (status >= 0)
+        status = inventory_make(&to, whole, false);
+    if (status >= 0)
+        status = inventory_make(&from, model, false);
+    status = comm_agree(model->params.comm, status);
+    if (status >= 0)
+        status = gather_all(&to, &from);
+    if (status >= 0)
+        param_list_pack(&whole->params);
+    else
+        model_free(whole);
+    inventory_free(&to);
+    inventory_free(&from);
+    return status;
 }
 
 enum status model_save_from(struct model *model, const char *path,
@@ -191,13 +334,32 @@ enum status model_read_head(const struct safetensors *file, const char *path, st
 struct target {
     struct backend *backend;
     const struct tensor *tensor;
+    uint64_t start; /* bytes of the file's tensor before it, of other ranks' experts */
 };
+
+static struct target target_of(const struct inventory *inventory, size_t index)
+{
+    const struct param *param = inventory->params[index];
+    struct target target = {.backend = inventory->backend, .tensor = inventory->places[index]};
+    if (param_is_divided(param))
+        target.start = inventory->tensors[index].size / (uint64_t)param->n_experts *
+                       (uint64_t)param->first_expert;
+    return target;
+}
 
 static enum status upload_part(void *context, uint64_t offset, const void *bytes, size_t size)
 {
     const struct target *target = context;
-    const struct tensor part = part_of(target->tensor, offset, size);
-    target->backend->ops->upload(target->backend, &part, bytes, size);
+    const struct tensor *tensor = target->tensor;
+    const uint64_t start = target->start;
+    const uint64_t end = start + (uint64_t)tensor_count(tensor) * dtype_size(tensor->dtype);
+    const uint64_t from = offset > start ? offset : start;
+    const uint64_t to = offset + size < end ? offset + size : end;
+    if (from >= to)
+        return STATUS_OK;
+    const struct tensor part = part_of(tensor, from - start, to - from);
+    target->backend->ops->upload(target->backend, &part, (const char *)bytes + (from - offset),
+                                 to - from);
     return STATUS_OK;
 }
 
@@ -274,8 +436,7 @@ enum status model_read_values(struct model *model, struct safetensors *file, con
             status = map_blocks(model->params.items[i], file, path);
     for (size_t i = 0; i < inventory.count && status >= 0; i++)
         if (inventory.places[i]->dtype != DTYPE_I8)
-            status = read_tensor(file, path, &inventory.tensors[i],
-                                 (struct target){inventory.backend, inventory.places[i]});
+            status = read_tensor(file, path, &inventory.tensors[i], target_of(&inventory, i));
     if (status >= 0)
         status = backend_sync(inventory.backend);
     if (status >= 0)

@@ -15,10 +15,17 @@
 #include "model/model.h"
 #include "model/safetensors.h"
 
+/* Where ranks divide a model's experts (params.comm): saving is collective, rank 0 writes the one
+ * file, and all return the same status; reading is not, and each takes its share from the file. */
+
 /* Writes the model atomically. metadata [n]: more texts to keep; with_state: moments, too. Equal
  * models give equal bytes. */
 enum status model_save(struct model *model, const char *path, bool with_state,
                        const struct safetensors_text *metadata, size_t n) STATUS_CHECKED;
+
+/* A copy of the values of a model whose experts ranks divide, with all of them, and the subword
+ * model, on every rank; packed. Collective, with one status for all. On error whole is zeroed. */
+enum status model_gather(struct model *whole, struct model *model) STATUS_CHECKED;
 
 /* Where a model's tensors come from that are not in its memory: size bytes from offset on, of the
  * tensor that the file names so. Asked for in the order of the file, from front to back. */
