@@ -202,6 +202,10 @@ struct config {
         int64_t every; /* steps */
     } save;
     struct {
+        double timeout_s;    /* of one call among ranks */
+        int64_t check_every; /* steps; 0 = never */
+    } dist;
+    struct {
         int64_t every; /* steps */
     } log;
 };

@@ -117,6 +117,9 @@ const struct config_key config_keys[] = {
     {"save.dir", CONFIG_TYPE_PATH, FIELD(save.dir), "", 0, 0, MACHINE, NULL, "directory of the run, relative to the current one"},
     {"save.every", INT(save.every), "500", 1, 1e9, 0, NULL, "steps between checkpoints"},
 
+    {"dist.timeout_s", FLOAT(dist.timeout_s), "60", 0, 86400, MACHINE | ABOVE, NULL, "with several ranks: seconds that one waits for the others before the job is ended"},
+    {"dist.check_every", INT(dist.check_every), "1000", 0, 1e9, MACHINE, NULL, "with several ranks: steps between comparisons of the weights that all hold; 0: never"},
+
     {"log.every", INT(log.every), "50", 1, 1e9, 0, NULL, "steps between reports"},
 };
 /* clang-format on */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "backend/comm/comm.h"
 #include "base/clock.h"
 #include "tools/footer.h"
 #include "tools/options.h"
@@ -32,7 +33,8 @@ static const struct options_command command = {
         "a run that was stopped: the same command, to the same bits as if it had never stopped. "
         "Settings come from the defaults, then the file, then the command line.\n"
         "The run directory save.dir gets best.safetensors, last/, config.yaml, train.log and "
-        "metrics.jsonl. SIGTERM and SIGINT save and stop, SIGUSR1 saves and goes on.",
+        "metrics.jsonl. SIGTERM and SIGINT save and stop, SIGUSR1 saves and goes on.\n"
+        "Under 'mpirun -n N' N ranks train one model together and divide its experts.",
     .options = table,
     .n_options = sizeof table / sizeof *table,
     .max_arguments = 1000,
@@ -62,12 +64,36 @@ static enum status write_keys(struct buffer *text, const struct config *config)
     return config_describe(text);
 }
 
+/* Trains with the ranks that were launched; prints what went wrong, once where all ranks know it,
+ * and returns the exit code. Does not return where others have to be ended. */
+static int run(const struct config *config, double start)
+{
+    struct comm comm = {0};
+    int signal_number = 0;
+    bool is_common = true;
+    enum status status = comm_open(&comm, "auto", config->dist.timeout_s);
+    if (status < 0) {
+        status_print();
+        return status_exit_code(status);
+    }
+    const bool is_first = comm.rank == 0;
+    status = trainer_run(config, &comm, &signal_number, &is_common);
+    const int code = status == STATUS_INTERRUPTED ? 128 + signal_number : status_exit_code(status);
+    if (status < 0 && (is_first || !is_common))
+        status_print();
+    if (!is_common)
+        comm_abort(&comm, code);
+    if (status >= 0 && is_first)
+        footer_print(start, "train");
+    comm_close(&comm);
+    return code;
+}
+
 int train_main(int argc, char **argv)
 {
     const double start = clock_seconds();
     struct train_options options = {0};
     struct option_list assignments = {0};
-    int signal_number = 0;
     int code = options_start(&command, argc, argv, &options, &assignments);
     if (code >= 0)
         return code;
@@ -80,15 +106,11 @@ int train_main(int argc, char **argv)
         status = print_text(write_keys, config);
     if (status >= 0 && options.wants_dump)
         status = print_text(write_config, config);
-    if (status >= 0 && !only_prints)
-        status = trainer_run(config, &signal_number);
     code = status_exit_code(status);
     if (status < 0)
         status_print();
-    if (status == STATUS_INTERRUPTED)
-        code = 128 + signal_number;
-    if (status >= 0 && !only_prints)
-        footer_print(start, "train");
+    else if (!only_prints)
+        code = run(config, start);
     free(config);
     options_free(&command, &options, &assignments);
     return code;

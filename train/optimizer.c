@@ -81,14 +81,79 @@ static void add_squares(const struct param_list *params, const struct param *par
     arena_release(scratch, mark);
 }
 
+/* Small gradients are added over the ranks side by side: numbers of one call. */
+enum { BUCKET = 1 << 22 };
+
+/* Copies gradients number first .. last - 1 that are not divided to or from the bucket. */
+static void move_gradients(const struct param_list *params, int64_t first, int64_t last,
+                           const struct tensor *bucket, bool is_back)
+{
+    struct backend *backend = params->backend;
+    int64_t used = 0;
+    for (int64_t i = first; i < last; i++) {
+        const struct tensor *gradient = &params->items[i]->grad;
+        if (param_is_divided(params->items[i]))
+            continue;
+        const struct tensor part = tensor_slice(bucket, used, tensor_count(gradient));
+        backend->ops->copy(backend, is_back ? gradient : &part, is_back ? &part : gradient);
+        used += part.dim[0];
+    }
+}
+
+/* Adds what all ranks hold over them: large gradients where they are, the others by buckets. */
+static enum status add_gradients(struct param_list *params, struct arena *scratch)
+{
+    struct backend *backend = params->backend;
+    enum status status = STATUS_OK;
+    const size_t mark = arena_mark(scratch);
+    const struct tensor bucket = tensor_1d(scratch, backend->real, BUCKET);
+    for (int64_t i = 0; i < params->count && status >= 0;) {
+        int64_t used = 0, last = i;
+        for (; last < params->count; last++) {
+            const struct param *param = params->items[last];
+            const int64_t count = param_is_divided(param) ? 0 : tensor_count(&param->grad);
+            if (used + count > BUCKET)
+                break;
+            used += count;
+        }
+        if (last == i) {
+            status = comm_all_reduce(params->comm, backend, &params->items[i++]->grad);
+            continue;
+        }
+        const struct tensor part = tensor_slice(&bucket, 0, used);
+        move_gradients(params, i, last, &part, false);
+        if (used > 0)
+            status = comm_all_reduce(params->comm, backend, &part);
+        move_gradients(params, i, last, &part, true);
+        i = last;
+    }
+    arena_release(scratch, mark);
+    return status;
+}
+
+/* The sum of all gradients' squares [1], the same on every rank: what all hold counts once. */
+static enum status square_gradients(struct param_list *params, struct arena *scratch,
+                                    const struct tensor *sum)
+{
+    struct backend *backend = params->backend;
+    struct comm *comm = params->comm;
+    backend->ops->fill(backend, sum, 0);
+    for (int64_t i = 0; i < params->count; i++)
+        if (comm_is_alone(comm) || comm->rank == 0 || param_is_divided(params->items[i]))
+            add_squares(params, params->items[i], scratch, sum);
+    return comm_is_alone(comm) ? STATUS_OK : comm_all_reduce(comm, backend, sum);
+}
+
 static enum status gradient_norm(struct param_list *params, struct arena *scratch, double *norm)
 {
     struct backend *backend = params->backend;
     const size_t mark = arena_mark(scratch);
     const struct tensor sum = tensor_1d(scratch, backend->real, 1);
-    backend->ops->fill(backend, &sum, 0);
-    for (int64_t i = 0; i < params->count; i++)
-        add_squares(params, params->items[i], scratch, &sum);
+    enum status status = comm_is_alone(params->comm) ? STATUS_OK : add_gradients(params, scratch);
+    if (status >= 0)
+        status = square_gradients(params, scratch, &sum);
+    if (status < 0)
+        return status;
     float narrow = 0;
     double wide = 0;
     void *host = backend->real == DTYPE_F64 ? (void *)&wide : (void *)&narrow;

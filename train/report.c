@@ -86,6 +86,8 @@ void report_close(struct report *report)
 
 static void write_line(struct report *report, const char *text)
 {
+    if (!report->log)
+        return;
     if (report->has_line)
         fprintf(stderr, "\r\033[K");
     report->has_line = false;
@@ -178,8 +180,10 @@ static void add_experts(json_t *object, const struct expert_stats *experts, stru
 
 static void write_metrics(struct report *report, json_t *object)
 {
-    json_dumpf(object, report->metrics, JSON_COMPACT | JSON_REAL_PRECISION(10));
-    fputc('\n', report->metrics);
+    if (report->metrics) {
+        json_dumpf(object, report->metrics, JSON_COMPACT | JSON_REAL_PRECISION(10));
+        fputc('\n', report->metrics);
+    }
     json_decref(object);
 }
 
@@ -265,7 +269,7 @@ void report_profile_table(struct report *report, int64_t n_steps, const double *
 
 enum status report_check(const struct report *report)
 {
-    if (ferror(report->log) || ferror(report->metrics))
+    if (report->log && (ferror(report->log) || ferror(report->metrics)))
         return status_set(STATUS_IO, "cannot write the run's train.log or metrics.jsonl");
     return STATUS_OK;
 }

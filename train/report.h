@@ -11,6 +11,7 @@
 
 #include "train/expert_stats.h"
 
+/* Zeroed: it tells nothing to anybody, as on ranks that leave that to another. */
 struct report {
     FILE *log;     /* owned: DIR/train.log */
     FILE *metrics; /* owned: DIR/metrics.jsonl */

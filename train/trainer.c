@@ -6,205 +6,11 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/file.h"
-#include "layer/phase.h"
-#include "train/calibration.h"
-#include "train/checkpoint.h"
-#include "train/losses.h"
 #include "train/optimizer.h"
-#include "train/prepare.h"
-#include "train/report.h"
-#include "train/run_directory.h"
+#include "train/ranks.h"
 #include "train/schedule.h"
 #include "train/signals.h"
-#include "train/validation.h"
-
-struct trainer {
-    const struct config *config;
-    struct run_directory directory;
-    struct report report;
-    struct backend backend;
-    struct model model;
-    struct arena activations, host;
-    struct corpus corpus;
-    struct epoch_plan plan; /* of place.epoch */
-    struct validation validation;
-    struct expert_stats experts;
-    struct calibration calibration;
-    struct batch batch;
-    struct model_batch uploaded;
-    struct model_record record;
-    struct place place;
-    struct losses window;  /* since the last report */
-    double window_norm;    /* sum of norms */
-    int64_t window_tokens; /* source + target */
-    double window_start;   /* seconds */
-    int64_t window_first;  /* step before the window */
-
-    struct profile profile; /* of the updates since the last report, with train.profile */
-    double profiled[PROFILE_MAX_PHASES]; /* seconds, of all updates */
-    int64_t profiled_steps;
-};
-
-/* -- starting and continuing -- */
-
-/* Takes configuration, subword model, values and place from DIR/last. */
-static enum status continue_run(struct trainer *trainer, const char *path)
-{
-    const struct config *config = trainer->config;
-    struct safetensors *file = NULL;
-    struct subword *subword = NULL;
-    struct config *trained = malloc(sizeof *trained);
-    enum status status = trained ? STATUS_OK : status_set(STATUS_MEMORY, "no memory to continue");
-    if (status >= 0)
-        status = safetensors_open(&file, path);
-    if (status >= 0)
-        status = model_read_head(file, path, trained, &subword);
-    if (status >= 0)
-        status = config_model_difference(trained, config, config->save.dir);
-    if (status >= 0)
-        status = checkpoint_read_place(file, path, &trainer->place);
-    if (status >= 0)
-        status =
-            model_init(&trainer->model, &trainer->backend, config, subword_size(subword), true);
-    if (status >= 0) {
-        trainer->model.subword = subword;
-        subword = NULL;
-        status = model_read_values(&trainer->model, file, path, true);
-    }
-    subword_free(subword);
-    safetensors_close(file);
-    free(trained);
-    return status;
-}
-
-static enum status begin_run(struct trainer *trainer)
-{
-    const struct config *config = trainer->config;
-    struct subword *subword;
-    enum status status = prepare_subword(config, &trainer->report, &subword);
-    if (status >= 0)
-        status =
-            model_init(&trainer->model, &trainer->backend, config, subword_size(subword), true);
-    if (status < 0) {
-        subword_free(subword);
-        return status;
-    }
-    trainer->model.subword = subword;
-    model_start(&trainer->model, (uint64_t)config->train.seed);
-    return STATUS_OK;
-}
-
-/* Loads the data and makes sure that a continued run sees what it saw before. */
-static enum status load_data(struct trainer *trainer, bool is_continued)
-{
-    const int threads = trainer->backend.n_threads;
-    const struct subword *subword = trainer->model.subword;
-    enum status status =
-        prepare_corpus(trainer->config, subword, threads, trainer->place.epoch, &trainer->corpus);
-    if (status >= 0)
-        prepare_tell(&trainer->corpus, trainer->config, &trainer->report);
-    if (status >= 0)
-        status = validation_open(&trainer->validation, trainer->config, subword, threads);
-    if (status < 0)
-        return status;
-    const uint64_t hash = trainer->corpus.text_hash;
-    if (is_continued && hash != trainer->place.corpus_hash) {
-        (void)status_set(STATUS_DATA, "%s was trained on other data than data.train is now",
-                         trainer->config->save.dir);
-        status_hint("restore the data, data.max_len and the order of lines, or use another "
-                    "save.dir");
-        return STATUS_DATA;
-    }
-    trainer->place.corpus_hash = hash;
-    return STATUS_OK;
-}
-
-/* The order of place.epoch. */
-static enum status plan_epoch(struct trainer *trainer)
-{
-    epoch_plan_free(&trainer->plan);
-    return epoch_plan_make(&trainer->plan, &trainer->corpus, (uint64_t)trainer->config->train.seed,
-                           (uint32_t)trainer->place.epoch, trainer->config->train.batch_tokens);
-}
-
-/* Goes on to place.epoch; where words are cut anew for each epoch, the text is read again. */
-static enum status start_epoch(struct trainer *trainer)
-{
-    if (trainer->config->data.subword.sampling <= 0)
-        return plan_epoch(trainer);
-    corpus_free(&trainer->corpus);
-    const enum status status =
-        prepare_corpus(trainer->config, trainer->model.subword, trainer->backend.n_threads,
-                       trainer->place.epoch, &trainer->corpus);
-    if (status >= 0 && trainer->corpus.text_hash != trainer->place.corpus_hash)
-        return status_set(STATUS_DATA, "%s: data.train changed while it was trained on",
-                          trainer->config->save.dir);
-    return status < 0 ? status : plan_epoch(trainer);
-}
-
-static bool is_done(const struct trainer *trainer)
-{
-    return trainer->place.is_finished || trainer->place.step >= trainer->config->train.steps;
-}
-
-static enum status open_trainer(struct trainer *trainer)
-{
-    const struct config *config = trainer->config;
-    char path[CONFIG_PATH_BYTES + 32];
-    checkpoint_path(config->save.dir, path, sizeof path);
-    const bool is_continued = file_exists(path);
-    enum status status =
-        backend_open_for(&trainer->backend, config->train.device,
-                         (enum compute)config->train.compute, (int)config->train.threads);
-    if (status >= 0)
-        status = backend_arena_init(&trainer->backend, &trainer->activations, 0);
-    if (status >= 0)
-        status = arena_init(&trainer->host, 0);
-    if (status >= 0 && is_continued)
-        status = continue_run(trainer, path);
-    if (status < 0 || (is_continued && is_done(trainer)))
-        return status;
-    status =
-        report_open(&trainer->report, config->save.dir, trainer->place.step, config->train.steps);
-    if (status >= 0 && trainer->backend.hardware[0])
-        report_note(&trainer->report, "computing on %s (%s)", trainer->backend.hardware,
-                    trainer->backend.name);
-    if (status >= 0 && !is_continued)
-        status = begin_run(trainer);
-    if (status >= 0)
-        status = load_data(trainer, is_continued);
-    if (status >= 0)
-        param_list_zero_gradients(&trainer->model.params); /* after this, updates do it */
-    if (status >= 0)
-        status = expert_stats_init(&trainer->experts, &trainer->model);
-    if (status >= 0)
-        status = calibration_init(&trainer->calibration, &trainer->model);
-    if (status >= 0)
-        status = plan_epoch(trainer);
-    if (status >= 0)
-        status = run_directory_write_config(&trainer->directory, config);
-    return status;
-}
-
-static void close_trainer(struct trainer *trainer)
-{
-    losses_free(&trainer->window);
-    model_batch_free(&trainer->uploaded);
-    batch_free(&trainer->batch);
-    calibration_free(&trainer->calibration);
-    expert_stats_free(&trainer->experts);
-    validation_free(&trainer->validation);
-    epoch_plan_free(&trainer->plan);
-    corpus_free(&trainer->corpus);
-    model_free(&trainer->model);
-    arena_free(&trainer->activations);
-    arena_free(&trainer->host);
-    backend_close(&trainer->backend);
-    if (trainer->report.log)
-        report_close(&trainer->report);
-    run_directory_close(&trainer->directory);
-}
+#include "train/trainer_parts.h"
 
 /* -- one update -- */
 
@@ -220,43 +26,61 @@ static int64_t update_tokens(const struct trainer *trainer, int64_t n_batches)
     return tokens;
 }
 
-/* Adds the gradients of batch number index of the epoch. What is left in the pass's arenas may be
- * part of them. */
+/* Adds the gradients of this rank's share of batch number index of the epoch. After a failure, this
+ * one's or an earlier batch's, it takes part for the other ranks alone. What is left in the pass's
+ * arenas may be part of the gradients. */
 static enum status add_batch(struct trainer *trainer, const struct pass *pass, int64_t index,
-                             int64_t first_sentence, double scale, double balance_scale)
+                             int64_t first_sentence, double scale, double balance_scale,
+                             bool has_failed)
 {
     phase_enter(pass->backend, PHASE_BATCH);
-    enum status status =
-        epoch_plan_batch(&trainer->plan, &trainer->corpus, index, first_sentence, &trainer->batch);
-    if (status >= 0)
-        status = model_batch_upload(&trainer->uploaded, pass, &trainer->batch);
+    const enum status taken =
+        ranks_take_batch(pass, &trainer->plan, &trainer->corpus, index, first_sentence, has_failed,
+                         &trainer->batch, &trainer->uploaded);
     phase_leave(pass->backend);
-    if (status < 0)
-        return status;
+    if (taken < 0 && comm_is_alone(trainer->comm))
+        return taken;
     model_loss(&trainer->model, pass, &trainer->record, &trainer->uploaded,
                trainer->config->train.label_smoothing, scale, balance_scale);
     phase_enter(pass->backend, PHASE_REPORT);
-    status = losses_add(&trainer->window, pass, &trainer->record);
+    const enum status status = losses_add(&trainer->step, pass, &trainer->record);
     if (status >= 0)
         expert_stats_add(&trainer->experts, &trainer->model, &trainer->record, pass);
     phase_leave(pass->backend);
-    trainer->window_tokens += trainer->batch.n_source_tokens + trainer->batch.n_target_tokens;
-    return status;
+    trainer->step_tokens += trainer->batch.n_source_tokens + trainer->batch.n_target_tokens;
+    return taken < 0 ? taken : status;
 }
 
-/* Adds the gradients of the n batches of the next update. */
+/* Adds the gradients of the next n batches, on all ranks or none. */
 static enum status add_batches(struct trainer *trainer, const struct pass *pass, int64_t n_batches)
 {
-    const struct place *place = &trainer->place;
+    const int64_t at = trainer->place.batch;
+    const int64_t *const starts = trainer->plan.starts;
     const double scale = 1 / (double)update_tokens(trainer, n_batches);
-    const int64_t first = trainer->plan.starts[place->batch];
-    const struct pass_mark mark = pass_mark(pass);
+    const bool is_alone = comm_is_alone(trainer->comm);
     enum status status = STATUS_OK;
-    for (int64_t i = place->batch; i < place->batch + n_batches && status >= 0; i++) {
+    const struct pass_mark mark = pass_mark(pass);
+    losses_clear(&trainer->step);
+    trainer->step_tokens = 0;
+    for (int64_t i = at; i < at + n_batches && (status >= 0 || !is_alone); i++) {
         pass_release(pass, mark);
-        status = add_batch(trainer, pass, i, trainer->plan.starts[i] - first, scale,
-                           1 / (double)n_batches);
+        const enum status one = add_batch(trainer, pass, i, starts[i] - starts[at], scale,
+                                          1 / (double)n_batches, status < 0);
+        status = status < 0 ? status : one;
     }
+    return trainer_agree(trainer, status);
+}
+
+/* Adds the update's losses, of all ranks, to the window's. */
+static enum status add_losses(struct trainer *trainer)
+{
+    double sums[] = {trainer->step.loss, trainer->step.nll, (double)trainer->step.tokens,
+                     (double)trainer->step_tokens};
+    const enum status status = ranks_sum(trainer->comm, sums, 4);
+    trainer->window.loss += sums[0];
+    trainer->window.nll += sums[1];
+    trainer->window.tokens += (int64_t)sums[2];
+    trainer->window_tokens += (int64_t)sums[3];
     return status;
 }
 
@@ -269,12 +93,17 @@ static enum status update(struct trainer *trainer)
     const struct pass pass = {.backend = &trainer->backend,
                               .arena = &trainer->activations,
                               .host = &trainer->host,
+                              .comm = trainer->comm,
                               .is_training = true,
                               .dropout = trainer->config->model.dropout,
                               .seed = (uint64_t)train->seed,
                               .step = (uint32_t)(place->step + 1)};
     const struct pass_mark mark = pass_mark(&pass);
+    if (trainer->comm)
+        trainer->comm->step = place->step + 1;
     enum status status = add_batches(trainer, &pass, n_batches);
+    if (status >= 0)
+        status = add_losses(trainer);
     if (status < 0)
         return status;
     double norm;
@@ -293,7 +122,7 @@ static enum status update(struct trainer *trainer)
     place->batch = 0;
     place->epoch++;
     phase_enter(pass.backend, PHASE_BATCH);
-    status = start_epoch(trainer);
+    status = trainer_start_epoch(trainer);
     phase_leave(pass.backend);
     return status;
 }
@@ -447,6 +276,24 @@ static enum status save(struct trainer *trainer)
     return status;
 }
 
+/* One update, told, on all ranks or none. */
+static enum status update_together(struct trainer *trainer)
+{
+    const int64_t check_every = trainer->config->dist.check_every;
+    enum status status = update(trainer);
+    if (status < 0 && trainer->is_common)
+        return status;
+    if (status >= 0) {
+        tell(trainer);
+        status = report_check(&trainer->report);
+    }
+    status = trainer_agree(trainer, status);
+    if (status < 0 || check_every == 0 || trainer->place.step % check_every != 0)
+        return status;
+    status = ranks_check_weights(trainer->comm, &trainer->model.params);
+    return status < 0 ? trainer_agree(trainer, status) : status;
+}
+
 static enum status train(struct trainer *trainer)
 {
     const struct config *config = trainer->config;
@@ -456,33 +303,41 @@ static enum status train(struct trainer *trainer)
         trainer->backend.profile = &trainer->profile;
     }
     start_window(trainer);
-    while (status >= 0 && !is_done(trainer)) {
-        if ((status = update(trainer)) < 0)
+    while (status >= 0 && !trainer_is_done(trainer)) {
+        if ((status = update_together(trainer)) < 0)
             break;
-        tell(trainer);
         const int64_t step = trainer->place.step;
         const bool is_last = step == config->train.steps;
         if (step % config->valid.every == 0 || is_last)
             status = validate(trainer);
+        struct ranks_wishes wishes = {signals_stop(), signals_take_save()};
+        if (status >= 0)
+            status = ranks_share_wishes(trainer->comm, &wishes);
         if (status < 0)
             break;
-        const int number = signals_stop();
-        if (signals_take_save() || number || step % config->save.every == 0 || is_done(trainer))
+        if (wishes.is_save || wishes.stop || step % config->save.every == 0 ||
+            trainer_is_done(trainer))
             status = save(trainer);
-        if (status >= 0 && number)
-            return status_set(STATUS_INTERRUPTED, "signal %d: saved at step %lld", number,
-                              (long long)step);
-        if (status >= 0)
-            status = report_check(&trainer->report);
+        if (status >= 0 && wishes.stop) {
+            trainer->signal_number = wishes.stop;
+            status = status_set(STATUS_INTERRUPTED, "signal %d: saved at step %lld", wishes.stop,
+                                (long long)step);
+            break;
+        }
     }
-    return status;
+    if (status >= 0)
+        status = report_check(&trainer->report);
+    return trainer->is_common ? status : trainer_agree(trainer, status);
 }
 
 static void tell_start(struct trainer *trainer)
 {
     const struct model *model = &trainer->model;
-    report_note(&trainer->report, "%s: %.1f M parameters, %s with %d threads, %s step %lld",
-                trainer->config->save.dir, (double)param_list_size(&model->params) * 1e-6,
+    char ranks[32] = "";
+    if (!comm_is_alone(trainer->comm))
+        snprintf(ranks, sizeof ranks, "%d ranks of ", trainer->comm->size);
+    report_note(&trainer->report, "%s: %.1f M parameters, %s%s with %d threads, %s step %lld",
+                trainer->config->save.dir, (double)param_list_size(&model->params) * 1e-6, ranks,
                 trainer->backend.ops->name, trainer->backend.n_threads,
                 trainer->place.step ? "continuing after" : "from", (long long)trainer->place.step);
 }
@@ -490,7 +345,9 @@ static void tell_start(struct trainer *trainer)
 static void tell_end(struct trainer *trainer)
 {
     const struct place *place = &trainer->place;
-    if (trainer->report.log)
+    if (!trainer->is_writer)
+        return;
+    if (trainer->is_open)
         report_note(&trainer->report, "finished at step %lld%s; best model of step %lld in %s",
                     (long long)place->step, place->is_finished ? " (no gain)" : "",
                     (long long)place->best_step, trainer->config->save.dir);
@@ -501,30 +358,43 @@ static void tell_end(struct trainer *trainer)
                 place->is_finished ? ", stopped early" : "");
 }
 
-enum status trainer_run(const struct config *config, int *signal_number)
+/* All that comes before the first update, then all updates. */
+static enum status run(struct trainer *trainer)
+{
+    if (trainer->comm)
+        trainer->comm->timeout_s = RANKS_PATIENCE_S;
+    enum status status = trainer_prepare(trainer);
+    if (trainer->comm)
+        trainer->comm->timeout_s = trainer->config->dist.timeout_s;
+    if (status < 0 || !trainer->is_open)
+        return status;
+    signals_watch();
+    tell_start(trainer);
+    status = train(trainer);
+    tell_profile(trainer, trainer->place.step - trainer->window_first);
+    if (trainer->profiled_steps > 0)
+        report_profile_table(&trainer->report, trainer->profiled_steps, trainer->profiled);
+    return status;
+}
+
+enum status trainer_run(const struct config *config, struct comm *comm, int *signal_number,
+                        bool *is_common)
 {
     struct trainer *trainer = calloc(1, sizeof *trainer);
+    *is_common = comm_is_alone(comm);
     if (!trainer)
         return status_set(STATUS_MEMORY, "no memory to train");
     trainer->config = config;
+    trainer->comm = comm;
+    trainer->is_writer = comm_is_alone(comm) || comm->rank == 0;
     trainer->directory.lock = -1;
-    enum status status = config_check_train(config);
-    if (status >= 0)
-        status = run_directory_open(&trainer->directory, config->save.dir);
-    if (status >= 0)
-        status = open_trainer(trainer);
-    if (status >= 0 && trainer->report.log) {
-        signals_watch();
-        tell_start(trainer);
-        status = train(trainer);
-        tell_profile(trainer, trainer->place.step - trainer->window_first);
-        if (trainer->profiled_steps > 0)
-            report_profile_table(&trainer->report, trainer->profiled_steps, trainer->profiled);
-    }
+    const enum status status = run(trainer);
     if (status >= 0)
         tell_end(trainer);
-    *signal_number = signals_stop();
-    close_trainer(trainer);
+    trainer->has_ended = status >= 0;
+    *is_common = *is_common || trainer->has_ended || trainer->is_common;
+    *signal_number = trainer->signal_number ? trainer->signal_number : signals_stop();
+    trainer_close(trainer);
     free(trainer);
     return status;
 }

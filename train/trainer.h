@@ -5,11 +5,18 @@
 #ifndef MIXT_TRAIN_TRAINER_H
 #define MIXT_TRAIN_TRAINER_H
 
+#include "backend/comm/comm.h"
 #include "model/config.h"
 
 /* Trains as config says; see recipes/ for what that can be. Reports to stderr and to save.dir.
  * Signals: SIGTERM and SIGINT save and stop (STATUS_INTERRUPTED, *signal_number set); SIGUSR1 saves
- * and goes on. */
-enum status trainer_run(const struct config *config, int *signal_number) STATUS_CHECKED;
+ * and goes on.
+ *
+ * comm, borrowed: the ranks that train together, one model on the same batches, all with the same
+ * config; NULL or alone: this one. Rank 0 writes and reports. *is_common: all ranks return the same
+ * status, and comm is closed; where that is false, others may wait for this rank, and the caller
+ * has to end them, comm_abort(). */
+enum status trainer_run(const struct config *config, struct comm *comm, int *signal_number,
+                        bool *is_common) STATUS_CHECKED;
 
 #endif

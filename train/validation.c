@@ -4,10 +4,12 @@
 #include <stdlib.h>
 
 #include "api/translator.h"
+#include "model/model_file.h"
 #include "text/lines.h"
 #include "text/metric/bleu.h"
 #include "train/losses.h"
 #include "train/prepare.h"
+#include "train/ranks.h"
 
 /* Appends the lines of a file to buffer, each followed by '\n'; at most max lines, 0: all. Adds
  * their number to *count. */
@@ -103,57 +105,105 @@ static enum status measure_nll(const struct validation *validation, struct model
                                struct arena *arena, struct arena *host, struct batch *batch,
                                double *nll)
 {
-    const struct pass pass = {.backend = model->params.backend, .arena = arena, .host = host};
+    struct comm *comm = model->params.comm;
+    const struct pass pass = {
+        .backend = model->params.backend, .arena = arena, .host = host, .comm = comm};
     struct model_batch uploaded = {0};
     struct model_record *record = malloc(sizeof *record);
     struct losses total = {0};
     enum status status = record ? STATUS_OK : status_set(STATUS_MEMORY, "no memory to validate");
-    for (int64_t i = 0; i < validation->plan.n_batches && status >= 0; i++) {
+    status = ranks_agree(comm, status);
+    const bool has_record = status >= 0;
+    const bool goes_on = has_record && !comm_is_alone(comm); /* others' tokens need experts here */
+    for (int64_t i = 0; i < validation->plan.n_batches && (status >= 0 || goes_on); i++) {
         const struct pass_mark mark = pass_mark(&pass);
-        status = epoch_plan_batch(&validation->plan, &validation->corpus, i, 0, batch);
-        if (status >= 0)
-            status = model_batch_upload(&uploaded, &pass, batch);
-        if (status < 0)
-            break;
-        model_loss(model, &pass, record, &uploaded, 0, 1, 0);
-        status = losses_add(&total, &pass, record);
+        enum status one = ranks_take_batch(&pass, &validation->plan, &validation->corpus, i, 0,
+                                           status < 0, batch, &uploaded);
+        if (one >= 0 || goes_on) {
+            model_loss(model, &pass, record, &uploaded, 0, 1, 0);
+            const enum status added = losses_add(&total, &pass, record);
+            one = one < 0 ? one : added;
+        }
+        status = status < 0 ? status : one;
         pass_release(&pass, mark);
     }
-    *nll = total.tokens ? total.nll / (double)total.tokens : 0;
+    if (has_record)
+        status = ranks_agree(comm, status);
+    double sums[] = {total.nll, (double)total.tokens};
+    if (status >= 0)
+        status = ranks_sum(comm, sums, 2);
+    *nll = sums[1] > 0 ? sums[0] / sums[1] : 0;
     model_batch_free(&uploaded);
     losses_free(&total);
     free(record);
     return status;
 }
 
-/* Adds the statistics of one pair of texts. */
-static enum status count_pair(const struct validation *validation, struct model *model,
-                              const struct translator_options *options, int64_t pair,
-                              struct bleu_counter *counter, struct bleu_stats *sum)
+/* Every step-th of n lines, from the first on, into share; returns how many. */
+static size_t share_lines(const struct subword_text *lines, int64_t n, int64_t first, int64_t step,
+                          struct subword_text *share)
 {
-    const int64_t first = validation->starts[pair], last = validation->starts[pair + 1];
+    size_t count = 0;
+    for (int64_t i = first; i < n; i += step)
+        share[count++] = lines[i];
+    return count;
+}
+
+/* Adds the statistics of this rank's share of one pair of texts. */
+static enum status count_pair(const struct validation *validation, struct model *model,
+                              const struct comm *comm, const struct translator_options *options,
+                              int64_t pair, struct bleu_counter *counter, struct bleu_stats *sum)
+{
+    const int64_t rank = comm_is_alone(comm) ? 0 : comm->rank;
+    const int64_t step = comm_is_alone(comm) ? 1 : comm->size;
+    const int64_t first = validation->starts[pair], n = validation->starts[pair + 1] - first;
     struct translator *translator = NULL;
     const struct translation *results;
+    struct subword_text *lines = malloc(((size_t)n + 1) * sizeof *lines);
+    if (!lines)
+        return status_set(STATUS_MEMORY, "no memory for %lld lines", (long long)n);
+    const size_t count = share_lines(validation->source_lines + first, n, rank, step, lines);
     enum status status = translator_open(&translator, model, options);
     if (status >= 0)
-        status = translator_run(translator, validation->source_lines + first,
-                                (size_t)(last - first), &results);
-    for (int64_t i = first; i < last && status >= 0; i++) {
-        const struct subword_text line = validation->reference_lines[i];
+        status = translator_run(translator, lines, count, &results);
+    for (size_t i = 0; i < count && status >= 0; i++) {
+        const struct subword_text line =
+            validation->reference_lines[first + rank + (int64_t)i * step];
         const struct bleu_text reference = {.bytes = line.bytes, .size = line.size};
-        const struct bleu_text hypothesis = {.bytes = results[i - first].text.data,
-                                             .size = results[i - first].text.size};
+        const struct bleu_text hypothesis = {.bytes = results[i].text.data,
+                                             .size = results[i].text.size};
         struct bleu_stats segment;
         status = bleu_count(counter, hypothesis, &reference, 1, &segment);
         if (status >= 0)
             bleu_add(sum, &segment);
     }
     translator_close(translator);
+    free(lines);
     return status;
 }
 
+/* Adds the ranks' counts, which doubles hold exactly. */
+static enum status add_ranks(struct comm *comm, struct bleu_stats *sum)
+{
+    double counts[2 + 2 * BLEU_ORDER] = {(double)sum->hypothesis_length,
+                                         (double)sum->reference_length};
+    for (int i = 0; i < BLEU_ORDER; i++) {
+        counts[2 + i] = (double)sum->correct[i];
+        counts[2 + BLEU_ORDER + i] = (double)sum->total[i];
+    }
+    const enum status status = ranks_sum(comm, counts, 2 + 2 * BLEU_ORDER);
+    sum->hypothesis_length = (int64_t)counts[0];
+    sum->reference_length = (int64_t)counts[1];
+    for (int i = 0; i < BLEU_ORDER; i++) {
+        sum->correct[i] = (int64_t)counts[2 + i];
+        sum->total[i] = (int64_t)counts[2 + BLEU_ORDER + i];
+    }
+    return status;
+}
+
+/* With a model whose experts are all here; each rank its share of the lines. */
 static enum status measure_bleu(const struct validation *validation, struct model *model,
-                                double *bleu)
+                                struct comm *comm, double *bleu)
 {
     const struct config *config = &model->config;
     struct translator_options options = translator_defaults(config);
@@ -167,10 +217,30 @@ static enum status measure_bleu(const struct validation *validation, struct mode
     enum status status = bleu_counter_open(&counter, &settings);
     for (int64_t pair = 0; pair < validation->n_pairs && status >= 0; pair++) {
         options.language = config->data.languages.n > 0 ? config->data.languages.name[pair] : NULL;
-        status = count_pair(validation, model, &options, pair, counter, &sum);
+        status = count_pair(validation, model, comm, &options, pair, counter, &sum);
     }
+    status = ranks_agree(comm, status);
+    if (status >= 0)
+        status = add_ranks(comm, &sum);
     *bleu = bleu_compute(&sum, &settings).score;
     bleu_counter_close(counter);
+    return status;
+}
+
+/* The same with experts that are divided: every rank translates with a copy of the whole. Ranks
+ * that have done their share wait for the others' as long as it takes. */
+static enum status measure_bleu_of_ranks(const struct validation *validation, struct model *model,
+                                         double *bleu)
+{
+    struct comm *comm = model->params.comm;
+    const double timeout_s = comm->timeout_s;
+    struct model whole;
+    enum status status = model_gather(&whole, model);
+    comm->timeout_s = RANKS_PATIENCE_S;
+    if (status >= 0)
+        status = measure_bleu(validation, &whole, comm, bleu);
+    comm->timeout_s = timeout_s;
+    model_free(&whole);
     return status;
 }
 
@@ -181,6 +251,8 @@ enum status validation_run(const struct validation *validation, struct model *mo
     *result = (struct validation_result){.bleu = -1};
     enum status status = measure_nll(validation, model, arena, host, batch, &result->nll);
     if (status >= 0 && model->config.valid.metric == CONFIG_METRIC_BLEU)
-        status = measure_bleu(validation, model, &result->bleu);
+        status = comm_is_alone(model->params.comm)
+                     ? measure_bleu(validation, model, NULL, &result->bleu)
+                     : measure_bleu_of_ranks(validation, model, &result->bleu);
     return status;
 }

@@ -29,7 +29,9 @@ enum status validation_open(struct validation *validation, const struct config *
                             const struct subword *subword, int threads) STATUS_CHECKED;
 void validation_free(struct validation *validation);
 
-/* Measures the model. arena: for activations; host: of the host; both are left as they were. */
+/* Measures the model. On several ranks (model->params.comm) each measures its share, with one
+ * result for all; collective, and for BLEU each rank takes memory for a whole model. arena: for
+ * activations; host: of the host; both are left as they were. */
 enum status validation_run(const struct validation *validation, struct model *model,
                            struct arena *arena, struct arena *host, struct batch *batch,
                            struct validation_result *result) STATUS_CHECKED;
