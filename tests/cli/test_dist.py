@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""Training on several ranks: one model, whatever their number, and one end for all.
+
+Usage: test_dist.py MIXT [--only NAME] [--seed N]
+Exits with 77 where mixt has no module for an MPI library that is installed.
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from harness import ENVIRONMENT, expect, main, Result
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "comm"))
+import ranks  # noqa: E402
+
+LIMIT_S = 200
+HIERARCHY = ("model.moe.experts=[3,4]", "model.moe.top_k=[2,2]")
+LIBRARIES = ("openmpi", "mpich")
+
+
+def libraries(program):
+    folder = os.path.dirname(program)
+    return [name for name in LIBRARIES if ranks.find_mpirun(name)
+            and os.path.exists(os.path.join(folder, f"libmixt-{name}.so"))]
+
+
+def launch(bench, name, counts, *arguments, before=()):
+    """mixt train under mpirun; counts: how many ranks, or [(how many, their arguments), ..];
+    before: what each rank is started by."""
+    if isinstance(counts, int):
+        counts = [(counts, ())]
+    command = [ranks.find_mpirun(name)] + (["--oversubscribe"] if name == "openmpi" else [])
+    for i, (count, more) in enumerate(counts):
+        command += [":"] * (i > 0) + ["-n", str(count), *before, bench.program, "train", "-c",
+                                      "tiny.yaml", *arguments, *more]
+    environment = ranks.environment(os.path.dirname(bench.program))
+    return subprocess.Popen(command, cwd=bench.folder, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            start_new_session=True, env={**ENVIRONMENT, **environment})
+
+
+def finish(process):
+    try:
+        out, err = process.communicate(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired as late:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise AssertionError(f"not done after {LIMIT_S} s: {process.args}") from late
+    return Result(process.returncode, out, err)
+
+
+def train_ranks(bench, name, count, directory, *arguments):
+    result = finish(launch(bench, name, count, "save.dir=" + directory, *arguments))
+    expect(result.code == 0, f"{count} ranks of {name} failed: {result}")
+    expect(result.err.count("mixt: train;") == 1, f"one rank should tell the end: {result}")
+    return result
+
+
+def metrics(bench, directory):
+    """[(type, step, loss or NLL)]"""
+    lines = [json.loads(line) for line in bench.read(directory, "metrics.jsonl").splitlines()]
+    return [(line["type"], line["step"], line.get("loss", line["nll"])) for line in lines]
+
+
+def expect_same_run(bench, wanted, found, what):
+    a, b = metrics(bench, wanted), metrics(bench, found)
+    expect([x[:2] for x in a] == [x[:2] for x in b], f"{what}: other steps than alone")
+    worst = max(abs(x[2] - y[2]) for x, y in zip(a, b))
+    expect(worst < 1e-5, f"{what}: losses differ by {worst}")
+    translations = [bench.run("translate", "-m", directory, stdin=bench.read("valid.src"))
+                    for directory in (wanted, found)]
+    for result in translations:
+        expect(result.code == 0, f"{what}: translation failed: {result}")
+    expect(translations[0].out == translations[1].out, f"{what}: other translations than alone")
+
+
+def make_run(bench, **settings):
+    bench.write_corpus(n_train=400)
+    bench.write_config(**{"steps": 50, "every": 25, "dropout": 0.2, **settings})
+
+
+def test_same_losses(bench):
+    make_run(bench)
+    for mixture, settings in (("flat", ()), ("two levels", HIERARCHY)):
+        alone = "alone " + mixture
+        bench.train(alone, "log.every=1", *settings)
+        for name in libraries(bench.program):
+            for count in (2, 4):
+                directory = f"{mixture} {name} {count}"
+                train_ranks(bench, name, count, directory, "log.every=1", "dist.check_every=10",
+                            *settings)
+                expect_same_run(bench, alone, directory, directory)
+
+
+def test_other_ranks_continue(bench):
+    """What four ranks saved goes on on one, two and three, and is a model like any other."""
+    make_run(bench, steps=40, every=10)
+    name = libraries(bench.program)[0]
+    settings = ("log.every=1", "train.average=0.9", "train.optimizer.experts=factored")
+    bench.train("alone", *settings)
+    train_ranks(bench, name, 4, "four", "train.steps=20", *settings)
+    for count in (1, 2, 3):
+        directory = f"then {count}"
+        shutil.copytree(bench.path("four"), bench.path(directory))
+        train_ranks(bench, name, count, directory, *settings)
+        expect_same_run(bench, "alone", directory, directory)
+    shutil.copytree(bench.path("four"), bench.path("then itself"))
+    bench.train("then itself", *settings)
+    expect_same_run(bench, "alone", "then itself", "without mpirun")
+
+
+def test_few_sentences(bench):
+    """Batches of one sentence and of a few: ranks without any take part."""
+    make_run(bench, batch_tokens=24, steps=30, every=30)
+    settings = ("log.every=1", "train.accumulate=2")
+    bench.train("alone", *settings)
+    train_ranks(bench, libraries(bench.program)[0], 4, "four", *settings)
+    expect_same_run(bench, "alone", "four", "four ranks")
+
+
+def expect_one_message(result, code, *parts):
+    """mpirun adds lines of its own, and may end with another code where ranks are ended."""
+    lines = [line for line in result.err.splitlines() if line.startswith("mixt: ")]
+    expect(len(lines) == 1, f"one message wanted: {result}")
+    expect(result.code == code, f"exit code {code} wanted: {result}")
+    for part in parts:
+        expect(part in lines[0], f"{part!r} wanted in the message: {result}")
+
+
+def test_refused(bench):
+    make_run(bench)
+    for settings, count, part in (
+            (["model.moe.expert.type=lstm"], 2, "model.moe.expert.type lstm"),
+            (["model.moe.gate=balanced"], 2, "model.moe.gate balanced"),
+            (["model.moe.experts=2"], 3, "2 experts, and there are 3 ranks")):
+        for name in libraries(bench.program):
+            result = finish(launch(bench, name, count, "save.dir=run", *settings))
+            expect_one_message(result, 2, part)
+    expect(not os.path.exists(bench.path("run")), "a refused run made its directory")
+
+
+def test_one_rank_fails(bench):
+    make_run(bench)
+    for name in libraries(bench.program):
+        result = finish(launch(bench, name, [(1, ()), (1, ("train.seed=2",))], "save.dir=a"))
+        expect_one_message(result, 1, "the configuration")
+        lost = ("data.train=[train.src,lost]",)
+        result = finish(launch(bench, name, [(1, ()), (1, lost)], "save.dir=b"))
+        expect_one_message(result, 1, "rank 1: ", "lost")
+        bench.write("other.src", bench.read("train.src").replace(b"a", b"o"))
+        other = ("data.train=[other.src,train.trg]",)
+        result = finish(launch(bench, name, [(1, ()), (1, other)], "save.dir=c",
+                               "data.subword.size=64"))
+        expect_one_message(result, 1, "the data of data.train")
+
+
+def test_full_disk(bench):
+    """Rank 0 cannot write the checkpoint to its end: all stop, and what was there stays."""
+    make_run(bench, every=100)
+    large = ("model.moe.expert.hidden=16384", "save.every=3")
+    limited = ("sh", "-c", 'ulimit -f 32768 && exec "$0" "$@"')  # 32 MiB: MPI makes files, too
+    for name in libraries(bench.program):
+        train_ranks(bench, name, 2, name, "train.steps=2", *large)
+        before = bench.read(name, "last", "state.safetensors")
+        expect(len(before) > 2 * 32768 * 1024, "the state is too small for this test")
+        result = finish(launch(bench, name, 2, "save.dir=" + name, "train.steps=10", *large,
+                               before=limited))
+        expect_one_message(result, 1, "state.safetensors")
+        expect(bench.read(name, "last", "state.safetensors") == before, "the state is damaged")
+        expect(os.listdir(bench.path(name, "last")) == ["state.safetensors"], "a torn file is left")
+
+
+def test_lost_directory(bench):
+    """Rank 0 cannot even begin to write."""
+    make_run(bench, steps=60, every=100)
+    with launch(bench, libraries(bench.program)[0], 2, "save.dir=run", "log.every=1") as process:
+        while b"step 3/" not in process.stderr.readline():
+            expect(process.poll() is None, "the training ended")
+        shutil.rmtree(bench.path("run", "last"))
+        expect_one_message(finish(process), 1, "state.safetensors")
+
+
+def test_diverged(bench):
+    """A gradient that is not finite on any rank is one decision of all."""
+    make_run(bench)
+    for name in libraries(bench.program):
+        result = finish(launch(bench, name, 2, "save.dir=" + name, "train.optimizer.lr=100",
+                               "train.optimizer.clip=0", "train.steps=2000", "log.every=1",
+                               "model.moe.output=none", "model.moe.expert.type=cubic"))
+        expect_one_message(result, 5, "the gradient is not finite")
+
+
+def signal_to_one(bench, number, *settings):
+    """What is left of a run of two ranks after the second got a signal, and the seconds it took."""
+    make_run(bench, steps=100000, every=100000)
+    with launch(bench, "openmpi", 2, "save.dir=run", "log.every=1", *settings) as process:
+        while b"step 7/" not in process.stderr.readline():
+            expect(process.poll() is None, "the training ended")
+        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True,
+                                  check=True).stdout.split()
+        os.kill(int(children[-1]), number)
+        start_s = time.monotonic()
+        result = finish(process)
+    return result, time.monotonic() - start_s
+
+
+def test_signal_to_one(bench):
+    """A rank that is asked to stop makes all save and stop."""
+    result, took_s = signal_to_one(bench, signal.SIGTERM)
+    expect(took_s < 60, f"it took {took_s} s to stop")
+    expect_one_message(result, 143, "signal 15: saved at step")
+    expect(os.path.exists(bench.path("run", "last", "state.safetensors")), "nothing saved")
+
+
+def test_hanging_rank(bench):
+    """A rank that is stopped, not dead, ends all in time, with a line that says where."""
+    result, took_s = signal_to_one(bench, signal.SIGSTOP, "dist.timeout_s=3")
+    expect(took_s < 60, f"it took {took_s} s to end")
+    expect(result.code == 1, f"exit code 1 wanted: {result}")
+    expect(any(line.startswith("mixt: rank 0 on") and "no word from rank 1" in line
+               for line in result.err.splitlines()), f"a line of rank 0 wanted: {result}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1 and os.path.exists(sys.argv[1]) \
+            and not libraries(os.path.abspath(sys.argv[1])):
+        print("skipped: no MPI library with its module")
+        sys.exit(ranks.SKIPPED)
+    tests = [test_same_losses, test_other_ranks_continue, test_few_sentences, test_refused,
+             test_one_rank_fails, test_full_disk, test_lost_directory, test_diverged]
+    if "openmpi" in libraries(os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "")):
+        tests += [test_signal_to_one, test_hanging_rank]
+    main(tests)
