@@ -353,6 +353,9 @@ enum status comm_all_to_all(struct comm *comm, struct backend *backend, const st
 {
     void *sent = NULL, *received = NULL;
     const int64_t row_bytes = tensor_columns(in) * (int64_t)dtype_size(in->dtype);
+    enum status status = begin(comm, backend, "all_to_all");
+    if (status < 0)
+        return status; /* how many rows come may be what an earlier call failed to say */
     CHECK(in->dtype == out->dtype && tensor_columns(in) == tensor_columns(out),
           "rows of %lld, type %d, to rows of %lld, type %d", (long long)tensor_columns(in),
           (int)in->dtype, (long long)tensor_columns(out), (int)out->dtype);
@@ -360,11 +363,10 @@ enum status comm_all_to_all(struct comm *comm, struct backend *backend, const st
     check_rows(comm, out, receive);
     CHECK(send[comm->rank] == receive[comm->rank], "%lld and %lld rows of one rank to itself",
           (long long)send[comm->rank], (long long)receive[comm->rank]);
-    enum status status = begin(comm, backend, "all_to_all");
-    if (status >= 0 && comm->size == 1)
+    if (comm->size == 1) {
         copy(backend, out, in);
-    if (status < 0 || comm->size == 1)
-        return status;
+        return STATUS_OK;
+    }
     if (comm->device)
         return comm_end(comm, comm->device->all_to_all(comm, backend, out, receive, in, send));
     status = borrow_filled(comm, backend, in, ROOM_IN, &sent);

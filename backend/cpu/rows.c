@@ -64,6 +64,8 @@ static void cpu_gather_rows(struct backend *backend, const struct tensor *y, con
     const int64_t count = tensor_count(rows), n_source = tensor_rows(x);
     CHECK(tensor_rows(y) == count && tensor_columns(y) == tensor_columns(x) && y->dtype == x->dtype,
           "shapes differ");
+    if (!context_enter(backend))
+        return;
     const int32_t *from = ints(rows);
     const int n_parts = context_parts(backend, count * tensor_columns(x));
 #pragma omp parallel for num_threads(n_parts) schedule(static)
@@ -82,6 +84,8 @@ static void cpu_scatter_rows(struct backend *backend, const struct tensor *y,
     const int64_t count = tensor_count(rows), n_target = tensor_rows(y);
     CHECK(tensor_rows(x) == count && tensor_columns(y) == tensor_columns(x) && y->dtype == x->dtype,
           "shapes differ");
+    if (!context_enter(backend))
+        return;
     const int32_t *to = ints(rows);
     const int n_parts = context_parts(backend, tensor_count(y));
 #pragma omp parallel num_threads(n_parts)

@@ -22,10 +22,11 @@ static void ref_upload(struct backend *backend, const struct tensor *target, con
 static void ref_download(struct backend *backend, void *host, const struct tensor *source,
                          size_t size_bytes)
 {
-    (void)backend;
     CHECK(size_bytes <= (size_t)tensor_count(source) * dtype_size(source->dtype), "%zu bytes",
           size_bytes);
-    if (size_bytes)
+    if (backend->error < 0)
+        memset(host, 0, size_bytes);
+    else if (size_bytes)
         memcpy(host, source->data, size_bytes);
 }
 
