@@ -74,7 +74,7 @@ TILES static void tiles_end(void)
 /* Numbers of a row from x on, of which the first `count` exist; the others are 0. */
 TILES static inline __m512 load_row(const float *x, int64_t count)
 {
-    const __mmask16 mask = count >= SIDE ? 0xffff : count > 0 ? (__mmask16)((1u << count) - 1) : 0;
+    const __mmask16 mask = (__mmask16)(count >= SIDE ? 0xffff : count > 0 ? (1u << count) - 1 : 0);
     return _mm512_maskz_loadu_ps(mask, x);
 }
 
