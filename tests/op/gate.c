@@ -12,7 +12,7 @@ static void call_top_k(struct backend *backend, struct tensor *t, struct weight 
     backend->ops->top_k(backend, &t[0], &t[1], &t[2]);
 }
 
-/* kind 0: normal numbers; 1: many ties; 2: infinities and NaNs. */
+/* kind 0: normal numbers; 1: many ties; 2: infinities and NaNs; 3: equal. */
 static void try_top_k(struct checker *c, int64_t rows, int64_t width, int64_t k, int kind)
 {
     struct trial trial = trial_of(c, "top_k", call_top_k);
@@ -23,6 +23,8 @@ static void try_top_k(struct checker *c, int64_t rows, int64_t width, int64_t k,
         const int64_t drawn = draw_below(c, 6);
         if (kind == 1)
             x[i] = (double)drawn;
+        else if (kind == 3)
+            x[i] = i / width % 3 == 2 ? -INFINITY : 0.5;
         else if (drawn < 3)
             x[i] = drawn == 0 ? NAN : -INFINITY;
         else if (drawn == 3 && i % 7 == 0)
@@ -85,16 +87,19 @@ static void check_top_k(struct checker *c)
         try_top_k(c, 1792, 1024, 1024, 0);
         return;
     }
-    for (int i = 0; i < N_ROW_COUNTS; i++)
+    for (int i = 0; i < N_ROW_COUNTS; i++) {
+        try_top_k(c, row_counts[i], 37, 5, 3);
+        try_top_k(c, row_counts[i] / 64, 300, 300, 3);
         for (int kind = 0; kind < 3; kind++) {
             try_top_k(c, row_counts[i], 37, 5, kind);
             try_top_k(c, row_counts[i] / 16, 1000, 11, kind);
             try_top_k(c, row_counts[i] / 4, 16, 16, kind);
-            try_top_k(c, row_counts[i] / 8, 64, 17 + 6 * i - (i == 8), kind);
+            try_top_k(c, row_counts[i] / 8, 64, 17 + 47 * i / (N_ROW_COUNTS - 1), kind);
             try_top_k(c, row_counts[i] / 64, 300, 300, kind);
             try_top_k(c, row_counts[i] / 4, 64 + i, 1, kind);
         }
-    for (int kind = 0; kind < 3; kind++) {
+    }
+    for (int kind = 0; kind < 4; kind++) {
         try_top_k(c, 7, 5000, 5, kind);
         try_top_k(c, 3, 20011, 40, kind);
     }
@@ -300,13 +305,14 @@ static struct gating gating_of(const struct tensor *t, const struct trial *trial
 static const struct gate_shape gate_shapes[] = {
     {1, 4, 2, 0, NOISE_NORMAL},     {7, 5, 1, 0, NOISE_NORMAL},     {17, 16, 4, 0, NOISE_NORMAL},
     {65, 16, 15, 0, NOISE_NORMAL},  {64, 9, 9, 0, NOISE_NORMAL},    {255, 33, 3, 0, NOISE_NORMAL},
-    {300, 130, 4, 0, NOISE_NORMAL}, {0, 8, 2, 0, NOISE_NORMAL},     {1000, 8, 2, 0, NOISE_NORMAL},
+    {300, 130, 4, 0, NOISE_NORMAL}, {0, 8, 2, 0, NOISE_NORMAL},     {1025, 8, 2, 0, NOISE_NORMAL},
     {30, 7, 2, 5, NOISE_NORMAL},    {500, 20, 3, 17, NOISE_NORMAL}, {0, 8, 2, 3, NOISE_NORMAL},
     {1, 4, 1, 0, NOISE_UNIFORM},    {300, 17, 1, 0, NOISE_UNIFORM}, {200, 5, 1, 9, NOISE_UNIFORM},
     {90, 6, 2, 0, NOISE_UNIFORM},   {300, 17, 1, 0, NOISE_BORDER},  {99, 6, 2, 4, NOISE_BORDER},
     {40, 6, 6, 0, NOISE_NONE},      {300, 40, 2, 0, NOISE_NONE},    {200, 5, 2, 9, NOISE_NONE},
     {1, 9, 0, 0, NOISE_NONE},       {300, 33, 0, 0, NOISE_NONE},    {200, 5, 0, 9, NOISE_NONE},
-    {0, 5, 0, 4, NOISE_NONE}};
+    {0, 5, 0, 4, NOISE_NONE},       {31, 32, 32, 0, NOISE_NORMAL},  {32, 33, 31, 0, NOISE_NORMAL},
+    {33, 31, 31, 0, NOISE_NONE}};
 
 static const struct gate_shape bench_shapes[] = {
     {1792, 16, 2, 0, NOISE_NORMAL},    {1792, 1024, 4, 0, NOISE_NORMAL},

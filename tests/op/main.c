@@ -1,5 +1,6 @@
-/* test_ops [--backend NAME] [--threads N] [--only OP] [--seed N] [--bench] [--list]
+/* test_ops [--backend NAME] [--threads N] [--only OP] [--seed N] [--seeds N] [--bench] [--list]
  *
+ * --seeds N checks with N seeds, the first of which is --seed; those that follow with one thread.
  * Checks with one thread and with N (2); --bench times with N.
  *
  * To add an operation: a check in the file of its family, with its line in the table there. */
@@ -50,7 +51,7 @@ static void check_table(struct checker *checker, const struct backend *backend)
 struct options {
     const char *backend, *only;
     uint64_t seed;
-    int n_threads;
+    int n_seeds, n_threads;
     bool is_bench, is_list;
 };
 
@@ -68,12 +69,34 @@ static bool parse(struct options *options, int argc, char **argv)
             options->only = argv[++i];
         else if (strcmp(argv[i], "--seed") == 0 && has_value)
             options->seed = strtoull(argv[++i], NULL, 0);
+        else if (strcmp(argv[i], "--seeds") == 0 && has_value)
+            options->n_seeds = atoi(argv[++i]);
         else if (strcmp(argv[i], "--threads") == 0 && has_value)
             options->n_threads = atoi(argv[++i]);
         else
             return false;
     }
-    return options->n_threads >= 1;
+    return options->n_threads >= 1 && options->n_seeds >= 1;
+}
+
+static const char invariance[] = "invariance";
+
+/* Prints every name that --only knows. */
+static void list_checks(void)
+{
+    for (int f = 0; f < N_FAMILIES; f++)
+        for (const struct op_check *op = families[f]; op->name; op++)
+            printf("%s\n", op->name);
+    printf("%s\n", invariance);
+}
+
+static bool is_check(const char *name)
+{
+    for (int f = 0; f < N_FAMILIES; f++)
+        for (const struct op_check *op = families[f]; op->name; op++)
+            if (strcmp(op->name, name) == 0)
+                return true;
+    return strcmp(name, invariance) == 0;
 }
 
 static bool open_all(struct checker *checker, const char *name, int n_threads)
@@ -105,10 +128,6 @@ static void run_checks(struct checker *checker, const struct options *options)
 {
     for (int f = 0; f < N_FAMILIES; f++)
         for (const struct op_check *op = families[f]; op->name; op++) {
-            if (options->is_list) {
-                printf("%s\n", op->name);
-                continue;
-            }
             if (options->only && strcmp(options->only, op->name) != 0) {
                 checker->n_skipped++;
                 continue;
@@ -121,34 +140,49 @@ static void run_checks(struct checker *checker, const struct options *options)
             }
             checker->is_worst = false;
         }
-    if (options->is_list || checker->is_bench)
+    if (checker->is_bench)
         return;
     check_table(checker, &checker->ref);
     check_table(checker, &checker->handles[0]);
     /* Rows of one another; cuBLAS chooses its kernels by the number of rows. */
     const bool is_free = !checker->is_remote && (!checker->is_bf16 || backend_has_fast_bf16());
-    if (is_free && (!options->only || strcmp(options->only, "invariance") == 0))
+    if (is_free && (!options->only || strcmp(options->only, invariance) == 0))
         check_invariance(checker);
 }
 
 int main(int argc, char **argv)
 {
-    struct options options = {.backend = "cpu", .seed = 1, .n_threads = 2};
+    struct options options = {.backend = "cpu", .seed = 1, .n_seeds = 1, .n_threads = 2};
     if (!parse(&options, argc, argv)) {
         fprintf(stderr, "usage: test_ops [--backend NAME] [--threads N] [--only OP] [--seed N] "
-                        "[--bench] [--list]\n");
+                        "[--seeds N] [--bench] [--list]\n");
         return 2;
     }
-    struct checker checker = {.seed = options.seed, .is_bench = options.is_bench};
+    if (options.is_list) {
+        list_checks();
+        return 0;
+    }
+    if (options.only && !is_check(options.only)) {
+        fprintf(stderr, "test_ops: no check is called '%s'; --list names them\n", options.only);
+        return 2;
+    }
+    struct checker checker = {.is_bench = options.is_bench};
     checker.is_bf16 = strstr(options.backend, "_bf16") != NULL;
     const bool is_open = arena_init(&checker.arena, 0) == STATUS_OK &&
                          open_all(&checker, options.backend, options.n_threads);
-    if (is_open)
+    for (int i = 0; is_open && i < options.n_seeds; i++) {
+        seed_checker(&checker, options.seed + (uint64_t)i);
+        checker.n_compared = i == 0 ? checker.n_handles : 1;
         run_checks(&checker, &options);
-    else
+        if (options.n_seeds > 1)
+            printf("seed %llu: %d failed so far\n", (unsigned long long)checker.seed,
+                   checker.n_failed);
+        fflush(stdout);
+    }
+    if (!is_open)
         status_print();
     close_all(&checker);
-    if (is_open && !options.is_list)
+    if (is_open)
         printf("%d passed, %d failed, %d skipped\n", checker.n_passed, checker.n_failed,
                checker.n_skipped);
     if (!is_open && checker.is_bf16)

@@ -59,9 +59,11 @@ struct checker {
     struct backend ref, ref64;
     struct backend handles[MAX_HANDLES]; /* under test; with one thread, and with several */
     int n_handles;
+    int n_compared; /* handles that trials run on */
     bool is_remote; /* the handles' memory is not the host's */
     uint64_t seed;
     uint32_t n_drawn;
+    float *normals; /* of the seed, borrowed from the arena */
     bool is_bench;
     bool is_worst; /* fill() puts extreme values at the front */
     bool is_bf16;  /* the backend rounds products' operands: reals are drawn so that it loses
@@ -86,11 +88,13 @@ extern const struct op_check element_checks[], layer_checks[], product_checks[],
     }
 
 /* Row counts that catch what goes wrong at the borders of vectors, blocks and threads. */
-enum { N_ROW_COUNTS = 9 };
+enum { N_ROW_COUNTS = 12 };
 extern const int64_t row_counts[N_ROW_COUNTS];
 
 /* -- drawing -- */
 
+/* Before the first draw, and to begin again with other numbers. */
+void seed_checker(struct checker *checker, uint64_t seed);
 double draw_normal(struct checker *checker);
 int64_t draw_below(struct checker *checker, int64_t bound);
 
