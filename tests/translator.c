@@ -75,7 +75,12 @@ struct translator_batch translator_batch_random(struct fixture *fixture, int32_t
 
 static double balance_losses(struct fixture *fixture, const struct moe_record *record)
 {
-    return fixture_get(fixture, &record->losses, 0) + fixture_get(fixture, &record->losses, 1);
+    double loss =
+        fixture_get(fixture, &record->losses, 0) + fixture_get(fixture, &record->losses, 1);
+    for (int l = 0; l < MOE_MAX_LEVELS; l++)
+        if (record->level[l].gate.threshold_loss.rank)
+            loss += fixture_get(fixture, &record->level[l].gate.threshold_loss, 0);
+    return loss;
 }
 
 static double all_balance_losses(const struct translator *translator, struct fixture *fixture,

@@ -2,21 +2,74 @@
 #include "tests/grad/grad.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static const double epsilon = 1e-5;
 static const double tolerance = 1e-6;
 static const double floor_share = 1e-3; /* of the largest gradient of the test */
+static const double f32_tolerance = 1e-4;
+static const double f32_floor = 0.01;
+static const double f32_twice = 1e-5; /* of the largest: sums of two passes may be rounded */
+
+/* What a backend in f32 is compared with: the numbers of all tests on "ref", in their order. */
+static struct {
+    const char *backend; /* that the tests run on now */
+    double *numbers;
+    size_t count, room, at;
+    double worst; /* difference, as a share of what is allowed */
+} comparison = {.backend = "ref64"};
+
+static bool is_compared(void)
+{
+    return strcmp(comparison.backend, "ref64") != 0;
+}
+
+/* Keeps a number of ref's, or returns the one kept for this place. */
+static double kept(double number)
+{
+    if (strcmp(comparison.backend, "ref") != 0) {
+        CHECK(comparison.at < comparison.count, "more numbers than on ref");
+        return comparison.numbers[comparison.at++];
+    }
+    if (comparison.count == comparison.room) {
+        comparison.room = 2 * comparison.room + 4096;
+        comparison.numbers =
+            realloc(comparison.numbers, comparison.room * sizeof *comparison.numbers);
+        CHECK(comparison.numbers, "no memory for %zu numbers", comparison.room);
+    }
+    return comparison.numbers[comparison.count++] = number;
+}
+
+static void expect_kept(const char *name, int64_t at, double got, double largest)
+{
+    const double wanted = kept(got), allowed = f32_tolerance * (fabs(wanted) + f32_floor * largest);
+    comparison.worst = fmax(comparison.worst, fabs(got - wanted) / allowed);
+    if (!(fabs(got - wanted) <= allowed))
+        fail_msg("%s: %s[%lld]: got %.9g, ref %.9g, largest %g", comparison.backend, name,
+                 (long long)at, got, wanted, largest);
+}
+
+int grad_main(int argc, char **argv, const char *name, const struct CMUnitTest *tests, size_t count)
+{
+    if (argc < 2)
+        return _cmocka_run_group_tests(name, tests, count, NULL, NULL);
+    comparison.backend = "ref";
+    int n_failed = _cmocka_run_group_tests(name, tests, count, NULL, NULL);
+    comparison.backend = argv[1];
+    n_failed += n_failed ? 0 : _cmocka_run_group_tests(name, tests, count, NULL, NULL);
+    printf("%zu numbers; the worst difference is %.3g of what is allowed\n", comparison.count,
+           comparison.worst);
+    n_failed += comparison.at != comparison.count;
+    free(comparison.numbers);
+    return n_failed > 0;
+}
 
 void grad_open(struct grad_test *test, double (*loss)(struct grad_test *, bool))
 {
     *test = (struct grad_test){.loss = loss};
-    fixture_open(&test->fixture, "ref64");
+    fixture_open(&test->fixture, comparison.backend);
 }
 
 void grad_close(struct grad_test *test)
@@ -121,10 +174,10 @@ static double largest_of(struct fixture *fixture, struct target *target)
 /* After a second backward pass: twice the gradient where it accumulates, the same where not. */
 static void check_twice(struct fixture *fixture, const struct target *target, double largest)
 {
-    const double factor = target->accumulates ? 2 : 1;
+    const double factor = target->accumulates ? 2 : 1, bound = is_compared() ? f32_twice : 1e-12;
     for (int64_t i = 0; i < tensor_count(&target->grad); i++) {
         const double twice = fixture_get(fixture, &target->grad, i);
-        if (!(fabs(twice - factor * target->once[i]) <= 1e-12 * largest))
+        if (!(fabs(twice - factor * target->once[i]) <= bound * largest))
             fail_msg("gradient of %s[%lld] is %.17g after one pass, %.17g after two", target->name,
                      (long long)i, target->once[i], twice);
     }
@@ -168,6 +221,23 @@ static int64_t list_targets(struct grad_test *test, struct target *targets)
     return count;
 }
 
+/* Loss, choices and gradients against those of ref. */
+static void compare(struct grad_test *test, const struct target *targets, int64_t count,
+                    double loss)
+{
+    const double choices = (double)(test->choices >> 12); /* exact in double */
+    if (kept(choices) != choices)
+        fail_msg("%s chooses other experts than ref", comparison.backend);
+    expect_kept("loss", 0, loss, 1);
+    for (int64_t i = 0; i < count; i++) {
+        double largest = 0;
+        for (int64_t j = 0; j < tensor_count(&targets[i].grad); j++)
+            largest = fmax(largest, fabs(targets[i].once[j]));
+        for (int64_t j = 0; j < tensor_count(&targets[i].grad); j++)
+            expect_kept(targets[i].name, j, targets[i].once[j], largest);
+    }
+}
+
 void grad_check(struct grad_test *test)
 {
     struct fixture *fixture = &test->fixture;
@@ -178,15 +248,17 @@ void grad_check(struct grad_test *test)
     for (int64_t i = 0; i < count; i++)
         fixture->backend.ops->fill(&fixture->backend, &targets[i].grad,
                                    targets[i].accumulates ? 0 : poison);
-    loss_at(test, true);
+    const double loss = loss_at(test, true);
     double largest = 0;
     for (int64_t i = 0; i < count; i++)
         largest = fmax(largest, largest_of(fixture, &targets[i]));
     assert_true(largest > 0);
+    if (is_compared())
+        compare(test, targets, count, loss);
     loss_at(test, true);
     for (int64_t i = 0; i < count; i++)
         check_twice(fixture, &targets[i], largest);
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; i < count && !is_compared(); i++)
         check_differences(test, &targets[i], largest);
 }
 
@@ -211,6 +283,10 @@ static double move(struct grad_test *test, double step)
 
 void grad_check_direction(struct grad_test *test)
 {
+    if (is_compared()) { /* every element, then */
+        grad_check(test);
+        return;
+    }
     param_list_zero_gradients(&test->fixture.params);
     loss_at(test, true);
     const double got = move(test, epsilon);

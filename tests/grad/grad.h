@@ -1,10 +1,18 @@
-/* Gradient checks: every number against central differences, in double.
+/* Gradient checks: every number against central differences, in double; or, for a backend in f32,
+ * which differences cannot check, against the gradients of the same tests on "ref".
  *
  * A test supplies a loss of its parameters and inputs. The checker compares the gradients that the
  * backward pass leaves with differences of the loss, and that gradients of parameters (and of the
  * inputs that say so) accumulate while the others overwrite. */
 #ifndef MIXT_TESTS_GRAD_GRAD_H
 #define MIXT_TESTS_GRAD_GRAD_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 
 #include "moe/moe.h"
 #include "tests/fixture.h"
@@ -19,7 +27,7 @@ struct grad_input {
 };
 
 struct grad_test {
-    struct fixture fixture; /* on "ref64" */
+    struct fixture fixture; /* on "ref64", or on the backend that grad_main names */
     struct grad_input inputs[GRAD_MAX_INPUTS];
     int n_inputs;
     uint64_t choices, first_choices; /* hashes of the experts chosen, now and at the first loss */
@@ -27,6 +35,11 @@ struct grad_test {
      * and sets (or adds to) the inputs'. Takes what it needs from the fixture's arena. */
     double (*loss)(struct grad_test *test, bool wants_gradient);
 };
+
+/* Runs the tests on ref64. With a backend's name as the argument: runs them on ref, then on it, and
+ * compares losses and gradients; no differences are taken. Returns the program's exit code. */
+int grad_main(int argc, char **argv, const char *name, const struct CMUnitTest *tests,
+              size_t count);
 
 /* Opens the fixture and sets the loss; the rest is zero. */
 void grad_open(struct grad_test *test, double (*loss)(struct grad_test *, bool));

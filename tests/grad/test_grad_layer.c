@@ -393,8 +393,8 @@ static double output_test_loss(struct grad_test *grad, bool wants_gradient)
     const int64_t n_rows = input->value.dim[0];
     const double scale = 0.3;
     const struct tensor x = tensor_like(pass->arena, &input->value);
-    const struct tensor loss = tensor_1d(pass->arena, DTYPE_F64, n_rows);
-    const struct tensor nll = tensor_1d(pass->arena, DTYPE_F64, n_rows);
+    const struct tensor loss = tensor_1d(pass->arena, pass->backend->real, n_rows);
+    const struct tensor nll = tensor_1d(pass->arena, pass->backend->real, n_rows);
     if (test->embedding.table)
         embedding_forward(&test->embedding, pass, &x, &test->ids);
     else
@@ -447,7 +447,7 @@ static void test_output_in_blocks(void **state)
     open_output(&test, N, false);
     struct fixture *fixture = &test.grad.fixture;
     const struct tensor *x = &test.grad.inputs[0].value, *d_x = &test.grad.inputs[0].grad;
-    const struct tensor loss = tensor_1d(&fixture->arena, DTYPE_F64, N);
+    const struct tensor loss = tensor_1d(&fixture->arena, fixture->backend.real, N);
     const struct tensor nll = tensor_like(&fixture->arena, &loss);
     output_loss(&test.output, &fixture->pass, &loss, &nll, x, &test.targets, 0.1, 1, d_x);
     for (int64_t n = 0; n < N; n++) {
@@ -455,8 +455,8 @@ static void test_output_in_blocks(void **state)
         const struct tensor row = tensor_slice(x, n, 1);
         const struct tensor d_row = tensor_like(&fixture->arena, &row);
         const struct tensor target = tensor_slice(&test.targets, n, 1);
-        const struct tensor row_loss = tensor_1d(&fixture->arena, DTYPE_F64, 1);
-        const struct tensor row_nll = tensor_1d(&fixture->arena, DTYPE_F64, 1);
+        const struct tensor row_loss = tensor_1d(&fixture->arena, fixture->backend.real, 1);
+        const struct tensor row_nll = tensor_1d(&fixture->arena, fixture->backend.real, 1);
         output_loss(&test.output, &fixture->pass, &row_loss, &row_nll, &row, &target, 0.1, 1,
                     &d_row);
         assert_true(fixture_get(fixture, &loss, n) == fixture_get(fixture, &row_loss, 0));
@@ -472,7 +472,7 @@ static void test_output_in_blocks(void **state)
     grad_close(&test.grad);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_embedding),
@@ -485,5 +485,5 @@ int main(void)
         cmocka_unit_test(test_output),
         cmocka_unit_test(test_output_in_blocks),
     };
-    return cmocka_run_group_tests_name("grad_layer", tests, NULL, NULL);
+    return grad_main(argc, argv, "grad_layer", tests, sizeof tests / sizeof *tests);
 }

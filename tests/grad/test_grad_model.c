@@ -183,17 +183,23 @@ static double model_loss(struct grad_test *grad, bool wants_gradient)
     return loss;
 }
 
+static void open_config(struct model_test *test, const struct translator_config *config,
+                        const int32_t *sources, const int32_t *targets)
+{
+    grad_open(&test->grad, model_loss);
+    struct fixture *fixture = &test->grad.fixture;
+    fixture->pass.dropout = 0.1;
+    translator_init(&test->translator, fixture, config);
+    test->batch = translator_batch_random(fixture, V, S, T, B, sources, targets);
+    fixture_start(fixture, 0.6);
+}
+
 static void open_model(struct model_test *test, const int32_t *sources, const int32_t *targets,
                        int options)
 {
     struct translator_config config = translator_config_small();
     decoder_config_options(&config.decoder, options);
-    grad_open(&test->grad, model_loss);
-    struct fixture *fixture = &test->grad.fixture;
-    fixture->pass.dropout = 0.1;
-    translator_init(&test->translator, fixture, &config);
-    test->batch = translator_batch_random(fixture, V, S, T, B, sources, targets);
-    fixture_start(fixture, 0.6);
+    open_config(test, &config, sources, targets);
 }
 
 static void test_model_direction(void **state)
@@ -205,6 +211,29 @@ static void test_model_direction(void **state)
         grad_check_direction(&test.grad);
         grad_close(&test.grad);
         open_model(&test, NULL, NULL, options);
+        grad_check_direction(&test.grad);
+        grad_close(&test.grad);
+    }
+}
+
+/* Kinds of mixtures: in two levels, strictly balanced, and of LSTMs. */
+static void test_model_mixtures(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) {
+        struct translator_config config = translator_config_small();
+        struct moe_config *moe = &config.encoder.moe;
+        moe->n_levels = kind == 0 ? 2 : 1;
+        moe->gate[1] =
+            (struct gate_config){.kind = GATE_NOISY_TOP_K, .n_experts = 3, .top_k = 2, .noise = 1};
+        if (kind == 1)
+            moe->gate[0].kind = GATE_BALANCED;
+        if (kind >= 2)
+            moe->expert = (struct expert_config){
+                .kind = EXPERT_LSTM, .hidden = 3, .n_patches = 1, .is_recomputed = kind == 3};
+        config.decoder.moe = *moe;
+        struct model_test test;
+        open_config(&test, &config, source_lengths, target_lengths);
         grad_check_direction(&test.grad);
         grad_close(&test.grad);
     }
@@ -280,12 +309,16 @@ static void test_lm(void **state)
     check_lm(NULL, true);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_encoder),         cmocka_unit_test(test_decoder),
-        cmocka_unit_test(test_decoder_options), cmocka_unit_test(test_model_direction),
-        cmocka_unit_test(test_model_elements),  cmocka_unit_test(test_lm),
+        cmocka_unit_test(test_encoder),
+        cmocka_unit_test(test_decoder),
+        cmocka_unit_test(test_decoder_options),
+        cmocka_unit_test(test_model_direction),
+        cmocka_unit_test(test_model_elements),
+        cmocka_unit_test(test_model_mixtures),
+        cmocka_unit_test(test_lm),
     };
-    return cmocka_run_group_tests_name("grad_model", tests, NULL, NULL);
+    return grad_main(argc, argv, "grad_model", tests, sizeof tests / sizeof *tests);
 }

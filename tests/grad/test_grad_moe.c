@@ -180,7 +180,7 @@ static void test_recurrent(void **state)
         }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_experts),
@@ -188,5 +188,5 @@ int main(void)
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_recurrent),
     };
-    return cmocka_run_group_tests_name("grad_moe", tests, NULL, NULL);
+    return grad_main(argc, argv, "grad_moe", tests, sizeof tests / sizeof *tests);
 }
