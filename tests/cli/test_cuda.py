@@ -3,14 +3,16 @@
 losses, and the same translations afterwards.
 
 Usage: test_cuda.py MIXT [--only NAME] [--seed N]; LD_LIBRARY_PATH names the folder of
-libmixt-cuda-emu.so.
+libmixt-cuda-emu.so. MIXT_TEST_DEVICE names another device than cuda-emu (tests/gpu-selftest).
 """
 import json
+import os
 import re
 
 from harness import ENVIRONMENT, expect, main
 
 STEPS = 20
+DEVICE = os.environ.get("MIXT_TEST_DEVICE", "cuda-emu")
 CLOSE = 1e-4 # of losses, relative
 # A projection to fewer numbers than there are cells is what cuDNN has.
 MORE_CELLS = ["model.encoder.hidden=24", "model.decoder.hidden=24"]
@@ -24,7 +26,7 @@ def losses(bench, run):
 def compare(bench, *settings):
     bench.write_corpus(60, 4)
     bench.write_config(dim=16, batch_tokens=120, steps=STEPS, every=STEPS, size=48)
-    for run, device in (("cpu", "cpu"), ("gpu", "cuda-emu")):
+    for run, device in (("cpu", "cpu"), ("gpu", DEVICE)):
         bench.train(run, f"train.device={device}", "log.every=1", *settings)
     wanted, found = losses(bench, "cpu"), losses(bench, "gpu")
     expect(len(wanted) >= STEPS and len(found) == len(wanted), f"{wanted}\n{found}")
@@ -32,7 +34,7 @@ def compare(bench, *settings):
         expect(abs(a - b) <= CLOSE * abs(a), f"loss of report {step}: {b}, wanted {a}")
     lines = bench.read("valid.src")
     texts = [bench.run("translate", "-m", "cpu", "--device", device, stdin=lines)
-             for device in ("cpu", "cuda-emu")]
+             for device in ("cpu", DEVICE)]
     expect(all(text.code == 0 for text in texts), f"{texts[0]}\n{texts[1]}")
     expect(texts[0].out == texts[1].out and texts[0].out.count(b"\n") == 4,
            f"translations differ: {texts[0].out}\n{texts[1].out}")
@@ -51,19 +53,51 @@ def test_balanced(bench):
     compare(bench, "model.moe.gate=balanced")
 
 
+def test_same_bytes(bench):
+    """Two runs give the same model."""
+    bench.write_corpus(60, 4)
+    bench.write_config(dim=16, batch_tokens=120, steps=STEPS // 4, every=STEPS // 4, size=48)
+    for run in ("one", "two"):
+        bench.train(run, f"train.device={DEVICE}")
+    expect(bench.read("one", "best.safetensors") == bench.read("two", "best.safetensors"),
+           "two runs differ")
+
+
+def calls():
+    """1, 2, .. 30, then ever further apart: how a run begins fails call by call."""
+    n = 1
+    while True:
+        yield n
+        n += 1 if n < 30 else n // 5
+
+
+def fail(bench, library):
+    """Each chosen call of a library fails in a run of its own, up to a run that has fewer calls.
+    Returns the number of runs that failed."""
+    for n_failed, n in enumerate(calls()):
+        result = bench.run("translate", "-m", "run", "--device", "cuda-emu", "-t", "1",
+                           stdin=bench.read("source"),
+                           env={**ENVIRONMENT, "SIMT_FAIL_CALL": str(n),
+                                "SIMT_FAIL_LIBRARY": library})
+        if result.code == 0:
+            return n_failed
+        lines = result.err.splitlines()
+        expect(result.code in (1, 4) and lines and lines[-1].startswith("mixt: cuda-emu"),
+               f"{library}, call {n}: {result}")
+        expect("simt:" not in result.err and "Traceback" not in result.err,
+               f"{library}, call {n}: {result}")
+
+
 def test_failing_calls(bench):
-    """The n-th call of NVIDIA's libraries fails: one clear line, and no crash."""
+    """The n-th call of one of NVIDIA's libraries fails: one clear line, no crash, and nothing that
+    the emulator has to say."""
     bench.write_corpus(30, 2)
     bench.write_config(dim=16, batch_tokens=200, steps=1, every=1, size=48)
     bench.train("run", "train.device=cpu")
-    bench.write("source", bench.read("valid.src"))
-    for n in list(range(1, 45, 3)) + [100, 300, 700, 1500]:
-        result = bench.run("translate", "-m", "run", "--device", "cuda-emu", "-t", "1",
-                           stdin=bench.read("source"),
-                           env={**ENVIRONMENT, "SIMT_FAIL_CALL": str(n)})
-        lines = result.err.splitlines()
-        expect(result.code in (1, 4) and lines and lines[-1].startswith("mixt: cuda-emu"),
-               f"call {n}: {result}")
+    bench.write("source", bench.read("valid.src").splitlines(True)[0])
+    for library, least in (("cudart", 30), ("cublas", 30), ("cudnn", 1)):
+        n_failed = fail(bench, library)
+        expect(n_failed >= least, f"{library}: only {n_failed} calls could fail")
 
 
 def test_failing_dnn(bench):

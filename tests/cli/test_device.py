@@ -3,7 +3,9 @@
 A copy of the program stands in a folder of its own, so that no module that was built is found.
 """
 import os
+import shlex
 import shutil
+import subprocess
 
 from harness import ENVIRONMENT, expect, expect_error, main
 
@@ -81,6 +83,41 @@ def test_real_module(bench):
                        env={**ENVIRONMENT, "LD_LIBRARY_PATH": folder})
     expect_error(result, 1, "mixt: ")
     expect(any(part in result.err for part in ("driver", "no GPU", "nosuch")), result)
+
+
+def cuda_folders(module):
+    """Where the loader finds NVIDIA's libraries that the module needs."""
+    listed = subprocess.run(["ldd", module], stdout=subprocess.PIPE, text=True, check=True).stdout
+    paths = [line.split()[2] for line in listed.splitlines()
+             if line.split()[0].startswith(("libcu", "libnccl")) and "=> /" in line]
+    return sorted({os.path.dirname(os.path.realpath(path)) for path in paths})
+
+
+def test_hidden_libraries(bench):
+    """The real module where NVIDIA's libraries are hidden: the processor works, and the GPU says
+    which library is missing. Needs a mount namespace of its own."""
+    folder = os.environ.get("MIXT_CUDA_FOLDER")
+    if not folder or subprocess.run(["unshare", "-rm", "true"], stderr=subprocess.DEVNULL,
+                                    check=False).returncode != 0:
+        return
+    folders = cuda_folders(os.path.join(folder, "libmixt-cuda.so"))
+    expect(folders, "the module needs no library of NVIDIA's")
+    if any(path.startswith(("/lib", "/usr/lib")) for path in folders):
+        return # what else needs them cannot do without these folders
+    program, bench.program = bench.program, shutil.which("unshare")
+    hide = "".join(f"mount -t tmpfs none {shlex.quote(path)} && " for path in folders)
+
+    def hidden(*arguments):
+        return bench.run("-rm", "sh", "-c", hide + 'exec "$0" "$@"', program, *arguments,
+                         env={**ENVIRONMENT, "LD_LIBRARY_PATH": folder})
+
+    expect_error(hidden("score", "-m", "nosuch", "--device", "cuda", "a", "b"), 1,
+                 "libmixt-cuda.so", "cannot be loaded", ".so.")
+    expect_error(hidden("score", "-m", "nosuch", "--device", "auto", "a", "b"), 1, "nosuch")
+    bench.write_corpus(20)
+    bench.write_config(steps=1, every=1)
+    result = hidden("train", "-c", "tiny.yaml", "save.dir=run", "train.device=cpu")
+    expect(result.code == 0, result)
 
 
 def test_bench_device(bench):
