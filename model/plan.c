@@ -307,7 +307,8 @@ struct plan_memory plan_training(const struct plan *plan, const struct config *c
         memory.averages += config->train.average > 0 ? numbers : 0;
         memory.packed += 2 * packed_of(part, ranks);
     }
-    memory.activations = BYTES * activations(plan, (double)config->train.batch_tokens, true);
+    const double tokens = (double)config->train.batch_tokens / (double)ranks;
+    memory.activations = BYTES * activations(plan, tokens, true);
     return memory;
 }
 

@@ -1,12 +1,13 @@
 /* mixt plan: what a configuration costs, before anything runs. */
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <jansson.h>
 
-#include "model/plan.h"
+#include "model/plan_time.h"
 #include "tools/options.h"
 #include "tools/verbs.h"
 
@@ -16,6 +17,7 @@ struct plan_options {
     const char *config_path;
     const char *ranks;
     bool wants_json;
+    struct plan_machine machine;
 };
 
 #define AT(member) offsetof(struct plan_options, member)
@@ -25,6 +27,17 @@ static const struct option table[] = {
      "YAML file with the settings"},
     {"ranks", 'r', NULL, "N[,N...]", OPTION_STRING, AT(ranks), 0, 0, NULL,
      "memory of each of N ranks, which share the experts and have all else (default: 1)"},
+    {"bandwidth", 0, NULL, "BYTES", OPTION_DOUBLE, AT(machine.bandwidth), 1, INFINITY, NULL,
+     "also the time of an update on so many ranks: bytes a second that a rank sends, such as 12e9; "
+     "'mixt bench comm' measures it"},
+    {"latency", 0, NULL, "SECONDS", OPTION_DOUBLE, AT(machine.latency_s), 0, 1, NULL,
+     "of a message (default 5e-6)"},
+    {"node", 0, NULL, "N", OPTION_INT, AT(machine.node), 1, 1e6, NULL,
+     "ranks of a node, where tokens travel inside nodes first (default 1: all at once)"},
+    {"flops", 0, NULL, "N", OPTION_DOUBLE, AT(machine.flops), 1, INFINITY, NULL,
+     "operations a second of a rank's products (default 1e12); see 'mixt bench train'"},
+    {"memory", 0, NULL, "BYTES", OPTION_DOUBLE, AT(machine.memory), 0, INFINITY, NULL,
+     "bytes a second of a rank's memory, for the optimiser (default 0: not counted)"},
     {"json", 0, NULL, NULL, OPTION_FLAG, AT(wants_json), 0, 0, NULL, "print JSON"},
 };
 
@@ -34,7 +47,10 @@ static const struct options_command command = {
     .description =
         "Prints, part by part, how many parameters a configuration has and how many multiply-adds "
         "a token takes, and how much memory training and decoding need. The vocabulary is taken "
-        "to have data.subword.size pieces. Nothing is trained or allocated.",
+        "to have data.subword.size pieces. Nothing is trained or allocated.\n"
+        "With --bandwidth also how long an update of train.batch_tokens times train.accumulate "
+        "tokens takes on each number of ranks, by its products, the optimiser's memory, the "
+        "exchange of tokens with experts elsewhere and the sum of gradients, one after the other.",
     .options = table,
     .n_options = sizeof table / sizeof *table,
     .max_arguments = 1000,
@@ -132,8 +148,22 @@ static void print_memory(const char *purpose, int64_t ranks, const struct plan_m
            plan_memory_total(memory) / mib);
 }
 
+static void print_times(const struct plan *plan, const struct config *config,
+                        const struct rank_counts *ranks, const struct plan_machine *machine)
+{
+    printf("\nms an update %11s %9s %9s %9s %9s %11s %11s\n", "products", "optimiser", "exchange",
+           "gradients", "together", "tokens/s", "sent, MiB");
+    for (size_t i = 0; i < ranks->n; i++) {
+        const struct plan_time time = plan_time(plan, config, ranks->count[i], machine);
+        printf("ranks %6" PRId64 " %11.1f %9.1f %9.1f %9.1f %9.1f %11.0f %11.0f\n", ranks->count[i],
+               1e3 * time.compute_s, 1e3 * time.update_s, 1e3 * time.exchange_s,
+               1e3 * time.reduce_s, 1e3 * plan_time_total(&time), time.tokens_a_second,
+               (time.exchange_bytes + time.reduce_bytes) / (1024.0 * 1024.0));
+    }
+}
+
 static void print_text(const struct plan *plan, const struct config *config,
-                       const struct rank_counts *ranks)
+                       const struct rank_counts *ranks, const struct plan_machine *machine)
 {
     const struct sums sums = sum_up(plan);
     const bool is_lm = config->model.type == CONFIG_MODEL_LM;
@@ -162,6 +192,8 @@ static void print_text(const struct plan *plan, const struct config *config,
         const struct plan_memory memory = plan_decoding(plan, config, ranks->count[i]);
         print_memory("decoding", ranks->count[i], &memory);
     }
+    if (machine->bandwidth > 0)
+        print_times(plan, config, ranks, machine);
 }
 
 /* -- JSON; a NULL anywhere makes the whole NULL, and jansson gives the rest back -- */
@@ -209,18 +241,39 @@ static json_t *json_of_ranks(const struct plan *plan, const struct config *confi
     return list;
 }
 
+static json_t *json_of_times(const struct plan *plan, const struct config *config,
+                             const struct rank_counts *ranks, const struct plan_machine *machine)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; list && machine->bandwidth > 0 && i < ranks->n; i++) {
+        const struct plan_time time = plan_time(plan, config, ranks->count[i], machine);
+        json_t *item =
+            json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "ranks",
+                      (json_int_t)ranks->count[i], "compute", time.compute_s, "update",
+                      time.update_s, "exchange", time.exchange_s, "reduce", time.reduce_s, "total",
+                      plan_time_total(&time), "exchange_bytes", time.exchange_bytes, "reduce_bytes",
+                      time.reduce_bytes, "tokens_a_second", time.tokens_a_second);
+        if (json_array_append_new(list, item) < 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
 static enum status print_json(const struct plan *plan, const struct config *config,
-                              const struct rank_counts *ranks)
+                              const struct rank_counts *ranks, const struct plan_machine *machine)
 {
     const struct sums sums = sum_up(plan);
     json_t *root = json_pack(
-        "{s:s, s:{s:I, s:I, s:I, s:I}, s:{s:f, s:f, s:f, s:f, s:f, s:f}, s:o, s:o}", "name",
+        "{s:s, s:{s:I, s:I, s:I, s:I}, s:{s:f, s:f, s:f, s:f, s:f, s:f}, s:o, s:o, s:o}", "name",
         config->name, "parameters", "total", (json_int_t)sums.parameters,
         "without_embedding_and_softmax", (json_int_t)(sums.parameters - sums.words), "experts",
         (json_int_t)sums.experts, "gates", (json_int_t)sums.gates, "multiply_adds", "timestep",
         sums.layers + sums.gating + sums.expert_work, "layers", sums.layers, "gates", sums.gating,
         "experts", sums.expert_work, "softmax", sums.softmax, "attention_pair", plan->pair_work,
-        "parts", json_of_parts(plan), "memory_bytes", json_of_ranks(plan, config, ranks));
+        "parts", json_of_parts(plan), "memory_bytes", json_of_ranks(plan, config, ranks),
+        "update_seconds", json_of_times(plan, config, ranks, machine));
     if (!root)
         return status_set(STATUS_MEMORY, "no memory for the JSON text");
     json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
@@ -244,9 +297,9 @@ static enum status run(const struct plan_options *options, const struct option_l
     if (status >= 0) {
         plan_make(plan, config);
         if (options->wants_json)
-            status = print_json(plan, config, &ranks);
+            status = print_json(plan, config, &ranks, &options->machine);
         else
-            print_text(plan, config, &ranks);
+            print_text(plan, config, &ranks, &options->machine);
     }
     free(plan);
     free(config);
@@ -255,7 +308,7 @@ static enum status run(const struct plan_options *options, const struct option_l
 
 int plan_main(int argc, char **argv)
 {
-    struct plan_options options = {0};
+    struct plan_options options = {.machine = {.flops = 1e12, .latency_s = 5e-6, .node = 1}};
     struct option_list assignments = {0};
     int code = options_start(&command, argc, argv, &options, &assignments);
     if (code >= 0)

@@ -4,6 +4,8 @@
 Usage: test_bench.py MIXT [--only NAME] [--seed N]
 """
 import json
+import shutil
+import subprocess
 
 from harness import expect, expect_error, main
 
@@ -193,6 +195,40 @@ def test_profile(bench):
     expect(model == bench.read("quiet", "best.safetensors"), "timing must not change the model")
 
 
+def least_squares(points, n_ranks):
+    """Latency and seconds a byte for (bytes, seconds) of all-to-alls, by elimination."""
+    rows = [((n_ranks - 1) / s, (n_ranks - 1) / n_ranks * b / s) for b, s in points]
+    aa, ab, bb = (sum(x[i] * x[j] for x in rows) for i, j in ((0, 0), (0, 1), (1, 1)))
+    a, b = (sum(x[i] for x in rows) for i in (0, 1))
+    per_byte = (b - a * ab / aa) / (bb - ab * ab / aa)
+    return (a - ab * per_byte) / aa, per_byte
+
+
+def test_comm(bench):
+    """Alone, and on two ranks under each MPI that is there; the numbers fit what was measured."""
+    command = ["bench", "comm", "--json", "--seconds=0.01", "--bytes=300000"]
+    alone = bench.run(*command)
+    expect(alone.code == 0 and json.loads(alone.out)["ranks"] == 1, str(alone))
+    sizes = [size["bytes"] for size in json.loads(alone.out)["sizes"]]
+    expect(sizes == [1024, 4096, 16384, 65536, 262144], sizes)
+    for name in ("openmpi", "mpich"):
+        mpirun = shutil.which("mpirun." + name)
+        if not mpirun:
+            continue
+        options = ["--allow-run-as-root", "--oversubscribe"] if name == "openmpi" else []
+        done = subprocess.run([mpirun, *options, "-n", "2", bench.program, *command],
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=100)
+        expect(done.returncode == 0, f"{name}: {done}")
+        found = json.loads(done.stdout)
+        expect(found["ranks"] == found["node"] == 2, found)
+        points = [(size["bytes"], size["exchange_seconds"]) for size in found["sizes"]]
+        expect(all(size["reduce_seconds"] > 0 for size in found["sizes"]), found)
+        latency, per_byte = least_squares(points, 2)
+        expect(abs(found["latency_s"] - max(0, latency)) <= 1e-6 * abs(latency), (latency, found))
+        expect(abs(found["bandwidth"] * per_byte - 1) < 1e-6 or per_byte <= 0, (per_byte, found))
+    expect_error(bench.run("bench", "comm", "--transport=mpi"), 2, "mpirun")
+
+
 if __name__ == "__main__":
-    main([test_operations, test_layers, test_training, test_decoding, test_experts, test_table,
-          test_make, test_make_balanced, test_nonsense, test_profile])
+    main([test_operations, test_layers, test_training, test_decoding, test_experts, test_comm,
+          test_table, test_make, test_make_balanced, test_nonsense, test_profile])

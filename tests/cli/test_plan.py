@@ -156,6 +156,41 @@ def test_gradients_of_few_rows(bench):
     expect(abs(few["activations"] - summed["activations"] - rows) < 0.5 * rows, f"{few}, {summed}")
 
 
+def test_time(bench):
+    """An update by hand: a language model of one mixture, 2 of 8 experts, on 4 ranks."""
+    def time_of(ranks, *options):
+        found = plan(bench, "--ranks", ranks, "--bandwidth=1e9", "--latency=1e-5", "--flops=1e10",
+                     *options, "model.type=lm", "model.dim=32", "model.moe.after=[encoder.1]",
+                     "model.moe.experts=8", "model.moe.top_k=2", "train.batch_tokens=1000",
+                     "train.accumulate=3", "data.subword.size=500")
+        return found, found["update_seconds"][0]
+
+    found, time_4 = time_of("4")
+    work = found["multiply_adds"]["timestep"] + found["multiply_adds"]["softmax"]
+    rows, dense = 250 * 2, found["parameters"]["total"] - found["parameters"]["experts"]
+    exchanged = 3 / 4 * (4 * rows * 32 * 4 + 8 * 4)
+    reduced = 2 * 3 / 4 * dense * 4
+    wanted = {"compute": 6 * work * 750 / 1e10, "update": 0,
+              "exchange": 3 * (5 * 3 * 1e-5 + exchanged / 1e9), "exchange_bytes": 3 * exchanged,
+              "reduce": 6e-5 + reduced / 1e9, "reduce_bytes": reduced}
+    wanted["total"] = sum(wanted[name] for name in ("compute", "update", "exchange", "reduce"))
+    wanted["tokens_a_second"] = 3000 / wanted["total"]
+    for name, value in wanted.items():
+        expect(abs(time_4[name] - value) <= 1e-9 * value, f"{name}: {value} wanted: {time_4}")
+    alone = time_of("1")[1]
+    expect(alone["exchange"] == alone["reduce"] == 0 and alone["compute"] == 4 * wanted["compute"],
+           f"one rank: {alone}")
+    memory = found["memory_bytes"][0]["training"]
+    update = time_of("4", "--memory=1e9")[1]["update"]
+    moved = 2 * memory["values"] + 3 * memory["gradients"] + 2 * memory["moments"]
+    expect(abs(update - moved / 1e9) <= 1e-9 * update, f"{moved} bytes wanted: {update}")
+    # In two stages, 8 nodes of 8: 21 messages for 63, not quite twice the bytes.
+    flat, staged = (time_of("64", f"--node={n}")[1]["exchange"] for n in (1, 8))
+    batch = (1000 / 64 * 2 * 32 * 4 * 4 + 32) / 1e9
+    expect(abs(flat - 3 * (5 * 63e-5 + 63 / 64 * batch)) < 1e-9, f"flat: {flat}")
+    expect(abs(staged - 3 * (5 * 21e-5 + 14 / 8 * batch)) < 1e-9, f"in stages: {staged}")
+
+
 def test_small_and_quick(bench):
     """137 billion parameters in little memory and under a second."""
     start_s = time.monotonic()
@@ -186,6 +221,7 @@ def test_wrong_use(bench):
     for ranks in ("0", "", "1,", "x", "1,x", "-3", "1 2", "99999999999999999999", "1000001"):
         expect_error(bench.run("plan", "--ranks=" + ranks), 2, "--ranks", f"'{ranks}'")
     expect_error(bench.run("plan", "--ranks=" + ",".join(["1"] * 33)), 2, "--ranks", "32")
+    expect_error(bench.run("plan", "--bandwidth=0"), 2, "--bandwidth")
     expect_error(bench.run("plan", "-c", "nosuch"), 1, "nosuch")
     expect_error(bench.run("plan", "model.moe.top_k=17"), 2, "model.moe.top_k")
     expect_error(bench.run("plan", "--json", "model.dim=0"), 2, "model.dim")

@@ -12,6 +12,7 @@ static const struct verb verbs[] = {
     {"train", bench_train_main, "updates of a whole model on random sentences"},
     {"decode", bench_decode_main, "translating random sentences, in batches and alone"},
     {"moe", bench_moe_main, "updates with more and more experts, and the share of gating"},
+    {"comm", bench_comm_main, "all-to-alls and sums of ranks under mpirun: latency, bandwidth"},
     {"make", bench_make_main, "write a model file with random weights, to measure with"},
 };
 
@@ -35,6 +36,6 @@ int bench_main(int argc, char **argv)
     }
     if (word[0] == '-')
         return bench_make_main(argc, argv);
-    return dispatch_run("bench", "op, layer, train, decode, moe or make", verbs, N_VERBS, argc,
-                        argv);
+    return dispatch_run("bench", "op, layer, train, decode, moe, comm or make", verbs, N_VERBS,
+                        argc, argv);
 }

@@ -7,6 +7,7 @@ int bench_layer_main(int argc, char **argv);
 int bench_train_main(int argc, char **argv);
 int bench_decode_main(int argc, char **argv);
 int bench_moe_main(int argc, char **argv);
+int bench_comm_main(int argc, char **argv);
 int bench_make_main(int argc, char **argv);
 
 #endif
