@@ -7,7 +7,8 @@ BUILD_PACKAGES=(gcc g++ libc6-dev meson ninja-build pkg-config libdnnl-dev libya
                 libsentencepiece-dev libjansson-dev libicu-dev zlib1g-dev libxxhash-dev libpcre2-dev
                 libcurl4-openssl-dev libarchive-dev libssl-dev libcairo2-dev
                 libopenmpi-dev openmpi-bin libmpich-dev mpich)
-TEST_PACKAGES=(libcmocka-dev python3 python3-venv clang-format sentencepiece)
+TEST_PACKAGES=(libcmocka-dev python3 python3-venv clang clang-format sentencepiece
+               libsimgrid-dev)
 
 # OpenMP's threads wait by spinning unless told otherwise; where other programs use the cores too,
 # that made training five to eight times slower.

@@ -42,6 +42,8 @@ enum status comm_open(struct comm *comm, const char *transport, double timeout_s
     enum status status = open_transport(comm, transport);
     if (status >= 0 && fault)
         status = comm_make_faulty(comm, fault);
+    if (status >= 0)
+        status = stages_choose(comm);
     if (status < 0)
         *comm = (struct comm){0};
     return status;

@@ -24,13 +24,14 @@ struct comm_room {
     size_t size_bytes;
 };
 
-enum { COMM_ROOMS = 4, COMM_MESSAGE_BYTES = 512 };
+enum { COMM_ROOMS = 7, COMM_MESSAGE_BYTES = 512 };
 
 struct comm {
     const struct comm_ops *ops; /* the transport's, see transport.h */
     void *context;              /* the transport's */
     int rank, size;             /* this one's number, 0 .. size - 1 */
     int node_rank, node_size;   /* among the ranks of the same host */
+    int stage;                  /* ranks of a node, in two stages; 1: all at once */
     double timeout_s;           /* of one call; may be changed between calls, alike on all ranks */
     int64_t step;               /* set by the trainer, for messages; < 0: there is none */
     const char *operation;      /* the call under way or the last one, for messages */
@@ -105,6 +106,11 @@ enum status comm_gather_parts(struct comm *comm, struct backend *backend,
 enum status comm_all_to_all(struct comm *comm, struct backend *backend, const struct tensor *out,
                             const int64_t *receive, const struct tensor *in,
                             const int64_t *send) STATUS_CHECKED;
+
+/* Rows travel inside nodes of so many ranks first and then between nodes (1: all at once), for
+ * calls through the host's memory. Alike on all ranks, a divisor of their number; ranks a node has
+ * are numbered one after the other. comm_open() sets it from 64 ranks on, where nodes are alike. */
+void comm_set_stage(struct comm *comm, int node);
 
 /* The element of n at which a rank's share begins; it ends where that of rank + 1 begins. Shares
  * differ by one at most, and the larger come first. */

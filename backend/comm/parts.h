@@ -10,11 +10,35 @@ enum status comm_begin(struct comm *comm, const char *operation) STATUS_CHECKED;
 /* The end of a transport's call: keeps its error, and makes its message this thread's. */
 enum status comm_end(struct comm *comm, enum status status) STATUS_CHECKED;
 
+/* What the rooms are for: what other ranks send, tensors of a device, lists of sizes; in two stages
+ * lists again, and what is packed and passed on. */
+enum comm_rooms {
+    ROOM_PARTS,
+    ROOM_IN,
+    ROOM_OUT,
+    ROOM_LISTS,
+    ROOM_STAGES,
+    ROOM_PACKED,
+    ROOM_MIDDLE
+};
+
 /* One of the rooms, of at least so many bytes; its content is undefined. */
 enum status comm_take_room(struct comm *comm, int room, size_t size_bytes,
                            void **memory) STATUS_CHECKED;
 
 /* sum [n] = parts [size, n], added in order of the ranks; real or i32, whose sums wrap. */
 void parts_sum(void *sum, const void *parts, int64_t n, int size, enum dtype dtype);
+
+/* The exchange of comm_all_to_all() in two stages, comm->stage ranks a node; sizes [size] in bytes,
+ * blocks one behind the other in order of the ranks on both sides. in and out lie apart. */
+enum status stages_exchange(struct comm *comm, char *out, const int64_t *receive, const char *in,
+                            const int64_t *send) STATUS_CHECKED;
+
+/* From so many ranks on nodes of several are stages where all have equally many, and ranks are
+ * numbered node by node. */
+enum { STAGES_FROM = 64 };
+
+/* Collective, once: decides whether to go in stages. */
+enum status stages_choose(struct comm *comm) STATUS_CHECKED;
 
 #endif

@@ -5,9 +5,6 @@
 #include "backend/comm/parts.h"
 #include "backend/module.h"
 
-/* What the rooms are for: what other ranks send, tensors of a device, lists of sizes. */
-enum { ROOM_PARTS, ROOM_IN, ROOM_OUT, ROOM_LISTS };
-
 /* Sums are made of pieces of the ranks' shares, so many bytes together, so that the room for them
  * is small; tensors up to the smaller size are summed by every rank for itself, which is one round
  * of messages instead of two. */
@@ -345,7 +342,11 @@ static enum status exchange_rows(struct comm *comm, void *out, const int64_t *re
         out_at += lists.receive[r];
         in_at += lists.send[r];
     }
-    return status < 0 ? status : exchange(comm, &lists, out, in);
+    if (status < 0)
+        return status;
+    if (comm->stage > 1)
+        return stages_exchange(comm, out, lists.receive, in, lists.send);
+    return exchange(comm, &lists, out, in);
 }
 
 enum status comm_all_to_all(struct comm *comm, struct backend *backend, const struct tensor *out,
