@@ -68,6 +68,15 @@ static struct tensor make_rows(struct fixture *fixture, int rank, int n_experts,
     return rows;
 }
 
+/* Ranks with a GPU have one each. */
+static void open_of_rank(struct fixture *fixture, const struct comm *comm)
+{
+    char name[32];
+    const bool is_gpu = strncmp(backend, "cuda", 4) == 0;
+    snprintf(name, sizeof name, is_gpu ? "%s:%d" : "%s", backend, comm->rank);
+    fixture_open(fixture, name);
+}
+
 static void travel(struct comm *comm, void *context)
 {
     struct journey *journey = context;
@@ -76,7 +85,7 @@ static void travel(struct comm *comm, void *context)
     struct fixture fixture;
     struct exchange exchange;
     struct tensor offsets;
-    fixture_open(&fixture, backend);
+    open_of_rank(&fixture, comm);
     fixture.pass.comm = comm;
     const struct tensor x = make_rows(&fixture, comm->rank, n_experts, &offsets);
     exchange_open(&exchange, &fixture.pass, &offsets);
@@ -201,7 +210,7 @@ static void run_layer(struct comm *comm, void *context)
     struct layer *layer = context;
     struct mixture mixture = {0};
     struct fixture *fixture = &mixture.fixture;
-    fixture_open(fixture, backend);
+    open_of_rank(fixture, comm);
     fixture->params.comm = comm;
     fixture->pass.comm = comm;
     fixture->pass.dropout = 0.3;

@@ -1,6 +1,7 @@
 /* What the ranks of a training agree on. */
 #include "train/ranks.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,6 +54,20 @@ enum status ranks_check_same_config(const struct config *config, struct comm *co
         status = comm_check_same(comm, XXH3_64bits(text.data, text.size), "the configuration");
     buffer_free(&text);
     return status;
+}
+
+enum status ranks_open_backend(struct backend *backend, const struct config *config,
+                               const struct comm *comm)
+{
+    const char *device = config->train.device;
+    char own[CONFIG_TEXT_BYTES + 16];
+    const bool is_any_gpu = strncmp(device, "cuda", 4) == 0 && !strchr(device, ':');
+    if (is_any_gpu && !comm_is_alone(comm)) {
+        snprintf(own, sizeof own, "%s:%d", device, comm->node_rank);
+        device = own;
+    }
+    return backend_open_for(backend, device, (enum compute)config->train.compute,
+                            ranks_threads(config, comm));
 }
 
 int ranks_threads(const struct config *config, const struct comm *comm)

@@ -125,9 +125,7 @@ static enum status open_trainer(struct trainer *trainer)
     bool is_continued = file_exists(path);
     enum status status = ranks_follow_first(trainer->comm, &is_continued);
     if (status >= 0)
-        status = backend_open_for(&trainer->backend, config->train.device,
-                                  (enum compute)config->train.compute,
-                                  ranks_threads(config, trainer->comm));
+        status = ranks_open_backend(&trainer->backend, config, trainer->comm);
     if (status >= 0)
         status = backend_arena_init(&trainer->backend, &trainer->activations, 0);
     if (status >= 0)

@@ -65,16 +65,33 @@ def metrics(bench, directory):
     return [(line["type"], line["step"], line.get("loss", line["nll"])) for line in lines]
 
 
-def expect_same_run(bench, wanted, found, what):
+def expect_same_run(bench, wanted, found, what, bound=1e-5):
     a, b = metrics(bench, wanted), metrics(bench, found)
     expect([x[:2] for x in a] == [x[:2] for x in b], f"{what}: other steps than alone")
     worst = max(abs(x[2] - y[2]) for x, y in zip(a, b))
-    expect(worst < 1e-5, f"{what}: losses differ by {worst}")
+    expect(worst < bound, f"{what}: losses differ by {worst}")
     translations = [bench.run("translate", "-m", directory, stdin=bench.read("valid.src"))
                     for directory in (wanted, found)]
     for result in translations:
         expect(result.code == 0, f"{what}: translation failed: {result}")
     expect(translations[0].out == translations[1].out, f"{what}: other translations than alone")
+
+
+def test_gpus(bench):
+    """Two emulated GPUs, whose tensors travel by the stand-in of NCCL, against the processor."""
+    folder = os.environ.get("MIXT_EMULATED_FOLDER")
+    if not folder:
+        print("     no emulated module")
+        return
+    make_run(bench, steps=20, every=20)
+    os.environ["LD_LIBRARY_PATH"] = folder
+    gpus = ("train.device=cuda-emu", "log.every=1")
+    for mixture, settings in (("flat", ()), ("two levels", HIERARCHY)):
+        bench.train("alone " + mixture, "log.every=1", *settings)
+        train_ranks(bench, libraries(bench.program)[0], 2, "gpus " + mixture, *gpus, *settings)
+        expect_same_run(bench, "alone " + mixture, "gpus " + mixture, mixture, bound=1e-4)
+        with open(bench.path("gpus " + mixture, "train.log"), encoding="utf-8") as file:
+            expect("computing on" in file.read(), "the log should name the GPU")
 
 
 def make_run(bench, **settings):
@@ -229,8 +246,8 @@ if __name__ == "__main__":
             and not libraries(os.path.abspath(sys.argv[1])):
         print("skipped: no MPI library with its module")
         sys.exit(ranks.SKIPPED)
-    tests = [test_same_losses, test_other_ranks_continue, test_few_sentences, test_refused,
-             test_one_rank_fails, test_full_disk, test_lost_directory, test_diverged]
+    tests = [test_same_losses, test_gpus, test_other_ranks_continue, test_few_sentences,
+             test_refused, test_one_rank_fails, test_full_disk, test_lost_directory, test_diverged]
     if "openmpi" in libraries(os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "")):
         tests += [test_signal_to_one, test_hanging_rank]
     main(tests)
