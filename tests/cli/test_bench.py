@@ -4,10 +4,14 @@
 Usage: test_bench.py MIXT [--only NAME] [--seed N]
 """
 import json
-import shutil
+import os
 import subprocess
+import sys
 
 from harness import expect, expect_error, main
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "comm"))
+import ranks  # noqa: E402
 
 # A shape that takes milliseconds.
 TINY = ["data.subword.size=300", "model.dim=32", "model.encoder.hidden=48",
@@ -211,13 +215,11 @@ def test_comm(bench):
     expect(alone.code == 0 and json.loads(alone.out)["ranks"] == 1, str(alone))
     sizes = [size["bytes"] for size in json.loads(alone.out)["sizes"]]
     expect(sizes == [1024, 4096, 16384, 65536, 262144], sizes)
-    for name in ("openmpi", "mpich"):
-        mpirun = shutil.which("mpirun." + name)
-        if not mpirun:
-            continue
-        options = ["--allow-run-as-root", "--oversubscribe"] if name == "openmpi" else []
-        done = subprocess.run([mpirun, *options, "-n", "2", bench.program, *command],
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=100)
+    folder = os.path.dirname(bench.program)
+    for name in ranks.usable_libraries(folder):
+        done = subprocess.run([*ranks.command_start(name), "-n", "2", bench.program, *command],
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=100,
+                              env=ranks.environment(folder))
         expect(done.returncode == 0, f"{name}: {done}")
         found = json.loads(done.stdout)
         expect(found["ranks"] == found["node"] == 2, found)

@@ -19,13 +19,10 @@ import ranks  # noqa: E402
 
 LIMIT_S = 200
 HIERARCHY = ("model.moe.experts=[3,4]", "model.moe.top_k=[2,2]")
-LIBRARIES = ("openmpi", "mpich")
 
 
 def libraries(program):
-    folder = os.path.dirname(program)
-    return [name for name in LIBRARIES if ranks.find_mpirun(name)
-            and os.path.exists(os.path.join(folder, f"libmixt-{name}.so"))]
+    return ranks.usable_libraries(os.path.dirname(program))
 
 
 def launch(bench, name, counts, *arguments, before=()):
@@ -33,7 +30,7 @@ def launch(bench, name, counts, *arguments, before=()):
     before: what each rank is started by."""
     if isinstance(counts, int):
         counts = [(counts, ())]
-    command = [ranks.find_mpirun(name)] + (["--oversubscribe"] if name == "openmpi" else [])
+    command = ranks.command_start(name)
     for i, (count, more) in enumerate(counts):
         command += [":"] * (i > 0) + ["-n", str(count), *before, bench.program, "train", "-c",
                                       "tiny.yaml", *arguments, *more]

@@ -12,6 +12,7 @@ import sys
 
 SKIPPED = 77
 LIMIT_S = 100
+LIBRARIES = ("openmpi", "mpich")
 
 
 def find_mpirun(name):
@@ -27,16 +28,28 @@ def find_mpirun(name):
     return None
 
 
+def command_start(name):
+    """The start of a command line that runs ranks of a library whose mpirun is there."""
+    return [find_mpirun(name)] + (["--oversubscribe"] if name == "openmpi" else [])
+
+
+def what_lacks(name, folder):
+    lacks = [] if find_mpirun(name) else [f"mpirun of {name}"]
+    module = f"libmixt-{name}.so"
+    return lacks + ([] if os.path.exists(os.path.join(folder, module)) else [module])
+
+
+def usable_libraries(folder):
+    return [name for name in LIBRARIES if not what_lacks(name, folder)]
+
+
 def require(name, folder):
     """The start of a command line; exits where it cannot be had."""
-    mpirun = find_mpirun(name)
-    missing = [] if mpirun else [f"mpirun of {name}"]
-    if not os.path.exists(os.path.join(folder, f"libmixt-{name}.so")):
-        missing.append(f"libmixt-{name}.so")
-    if missing:
-        print("skipped; missing:", " and ".join(missing))
+    lacks = what_lacks(name, folder)
+    if lacks:
+        print("skipped; missing:", " and ".join(lacks))
         sys.exit(SKIPPED)
-    return [mpirun] + (["--oversubscribe"] if name == "openmpi" else [])
+    return command_start(name)
 
 
 def environment(folder):
