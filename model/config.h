@@ -253,6 +253,12 @@ static inline int64_t config_moe_experts(const struct config_moe *moe)
     return moe->experts.value[0] * (moe->experts.n == 2 ? moe->experts.value[1] : 1);
 }
 
+/* How many experts a token is sent to by a mixture, all levels together. */
+static inline int64_t config_moe_choices(const struct config_moe *moe)
+{
+    return moe->top_k.value[0] * (moe->experts.n == 2 ? moe->top_k.value[1] : 1);
+}
+
 /* Width of the attention's hidden layer. */
 static inline int64_t config_attention_dim(const struct config_model *model)
 {

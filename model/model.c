@@ -22,7 +22,7 @@ static struct expert_config expert_config_of(const struct config *config)
 {
     static const enum expert_kind kinds[] = {EXPERT_RELU, EXPERT_LINEAR, EXPERT_CUBIC, EXPERT_LSTM};
     const struct config_moe *moe = &config->model.moe;
-    const int64_t choices = moe->top_k.value[0] * (moe->experts.n > 1 ? moe->top_k.value[1] : 1);
+    const int64_t choices = config_moe_choices(moe);
     const bool is_one_pass = config->train.accumulate == 1;
     return (struct expert_config){.kind = kinds[moe->expert.type],
                                   .hidden = moe->expert.hidden,

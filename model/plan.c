@@ -94,7 +94,7 @@ static void add_expert_activations(struct plan_part *part, enum plan_side side,
     const int64_t patches = moe->expert.patches, n_levels = moe->experts.n;
     const double dim = (double)config->model.dim, hidden = (double)moe->expert.hidden;
     const double groups = n_levels > 1 ? (double)moe->top_k.value[0] : 0;
-    const double choices = (double)moe->top_k.value[n_levels - 1] * (n_levels > 1 ? groups : 1);
+    const double choices = (double)config_moe_choices(moe);
     const bool is_lstm = moe->expert.type == CONFIG_EXPERT_LSTM;
     const bool has_products = model_has_products(config);
     const bool keeps = !config->train.recompute_experts;
@@ -131,8 +131,8 @@ static void add_experts(struct plan *plan, enum plan_side side, const struct con
     add_expert_matrix(part, n, hidden, dim);
     part->parameters += n * bias;
     part->factored += n * bias;
-    const int64_t choices = moe->top_k.value[0] * (moe->experts.n > 1 ? moe->top_k.value[1] : 1);
-    part->work[side] = (double)(choices * dim) * (double)hidden * (is_lstm ? 2 * 4 + 1 : 2);
+    part->work[side] =
+        (double)(config_moe_choices(moe) * dim) * (double)hidden * (is_lstm ? 2 * 4 + 1 : 2);
     add_expert_activations(part, side, config);
 }
 

@@ -51,15 +51,6 @@ static double update_bytes(const struct plan *plan, const struct config *config,
     return 2 * memory.values + 3 * memory.gradients + 2 * memory.moments;
 }
 
-/* Choices of a token in all levels together. */
-static double choices_of(const struct config *config)
-{
-    double choices = 1;
-    for (int64_t l = 0; l < config->model.moe.top_k.n; l++)
-        choices *= (double)config->model.moe.top_k.value[l];
-    return choices;
-}
-
 /* One rank's rows of the mixtures, for one all-to-all each, of a batch. */
 static void add_exchange(struct plan_time *time, const struct plan_part *part,
                          const struct config *config, int64_t ranks,
@@ -70,7 +61,8 @@ static void add_exchange(struct plan_time *time, const struct plan_part *part,
     for (int side = 0; side < PLAN_N_SIDES; side++) {
         if (part->work[side] <= 0)
             continue;
-        const double rows = tokens_of(config, ranks) / batches * choices_of(config);
+        const double rows =
+            tokens_of(config, ranks) / batches * (double)config_moe_choices(&config->model.moe);
         const double row_bytes = rows * (double)config->model.dim * BYTES;
         const double count_bytes = (double)part->groups * BYTES;
         time->exchange_bytes += batches * share * (EXCHANGES * row_bytes + count_bytes);

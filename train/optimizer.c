@@ -152,15 +152,14 @@ static enum status gradient_norm(struct param_list *params, struct arena *scratc
     enum status status = comm_is_alone(params->comm) ? STATUS_OK : add_gradients(params, scratch);
     if (status >= 0)
         status = square_gradients(params, scratch, &sum);
-    if (status < 0)
-        return status;
     float narrow = 0;
     double wide = 0;
     void *host = backend->real == DTYPE_F64 ? (void *)&wide : (void *)&narrow;
-    backend->ops->download(backend, host, &sum, dtype_size(backend->real));
+    if (status >= 0)
+        backend->ops->download(backend, host, &sum, dtype_size(backend->real));
     *norm = sqrt(backend->real == DTYPE_F64 ? wide : (double)narrow);
     arena_release(scratch, mark);
-    return backend_sync(backend);
+    return status < 0 ? status : backend_sync(backend);
 }
 
 enum status optimizer_step(struct param_list *params, struct arena *scratch,

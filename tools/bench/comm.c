@@ -9,6 +9,7 @@
 
 #include "backend/comm/comm.h"
 #include "base/clock.h"
+#include "tools/bench/measure.h"
 #include "tools/bench/verbs.h"
 #include "tools/options.h"
 
@@ -92,17 +93,11 @@ static enum status time_calls(struct run *run, const struct call *call, int64_t 
     return status;
 }
 
-static int by_value(const void *left, const void *right)
-{
-    const double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
 /* Median over blocks of calls, as many as fit into the time: a number that rank 0 decides. */
 static enum status measure_call(struct run *run, const struct call *call, double seconds,
                                 double *median)
 {
-    double block[BLOCKS];
+    double block[BLOCKS] = {0};
     int64_t n = 1;
     enum status status = call_once(run, call); /* buffers grow, connections open */
     if (status >= 0)
@@ -112,8 +107,8 @@ static enum status measure_call(struct run *run, const struct call *call, double
         status = comm_broadcast(&run->comm, &n, sizeof n, 0);
     for (int i = 0; i < BLOCKS && status >= 0; i++)
         status = time_calls(run, call, n, &block[i]);
-    qsort(block, BLOCKS, sizeof *block, by_value);
-    *median = block[BLOCKS / 2];
+    if (status >= 0)
+        *median = median_of(block, BLOCKS);
     return status;
 }
 

@@ -112,10 +112,16 @@ bool session_wants(const struct session *session, const char *name)
     return !session->options->only || strstr(name, session->options->only) != NULL;
 }
 
-static int compare_times(const void *a, const void *b)
+static int compare_values(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
+}
+
+double median_of(double *values, int64_t n)
+{
+    qsort(values, (size_t)n, sizeof *values, compare_values);
+    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
 double session_time(struct session *session, struct work work, int64_t *calls)
@@ -136,9 +142,8 @@ double session_time(struct session *session, struct work work, int64_t *calls)
         session->times[n] = clock_seconds() - start;
         sum += session->times[n++];
     }
-    qsort(session->times, (size_t)n, sizeof *session->times, compare_times);
     *calls = n;
-    return n % 2 ? session->times[n / 2] : (session->times[n / 2 - 1] + session->times[n / 2]) / 2;
+    return median_of(session->times, n);
 }
 
 double session_peak_flops(const struct session *session)

@@ -72,6 +72,9 @@ struct work {
 /* Median seconds of a call: once to warm up, then for options.seconds, and three times at least. */
 double session_time(struct session *session, struct work work, int64_t *calls);
 
+/* The median of values [n], which it sorts. */
+double median_of(double *values, int64_t n);
+
 /* The peak of products of the session's compute type, operations a second. */
 double session_peak_flops(const struct session *session);
 

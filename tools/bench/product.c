@@ -98,10 +98,7 @@ static int64_t add_mixtures(const struct session *session, struct product *produ
     product[n++].is_exact = true;
     if (moe->expert.type == CONFIG_EXPERT_LSTM)
         return n;
-    int64_t choices = rows * moe->top_k.value[0];
-    if (moe->experts.n > 1)
-        choices *= moe->top_k.value[1];
-    const int64_t patches = moe->expert.patches;
+    const int64_t choices = rows * config_moe_choices(moe), patches = moe->expert.patches;
     product[n++] =
         grouped("experts up", choices * patches, dim / patches, moe->expert.hidden, experts, count);
     product[n++] = grouped("experts down", choices, moe->expert.hidden, dim, experts, count);

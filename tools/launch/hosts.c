@@ -12,6 +12,7 @@
 #include "base/clock.h"
 
 enum { MOST_SLOTS = 1024 };
+static const double ASK_S = 30; /* how long a host has to answer */
 
 /* One "name" or "name:slots" of length bytes. */
 static enum status read_host(struct host *host, const char *text, size_t length)
@@ -103,9 +104,9 @@ static void tell_missing(const struct hosts *hosts)
     }
 }
 
-enum status hosts_ask(struct hosts *hosts, double seconds, int *signal)
+enum status hosts_ask(struct hosts *hosts, int *signal)
 {
-    const double end = clock_seconds() + seconds;
+    const double end = clock_seconds() + ASK_S;
     const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     enum status status = STATUS_OK;
     for (size_t i = 0; i < hosts->count && status >= 0; i++) {
@@ -123,6 +124,8 @@ enum status hosts_ask(struct hosts *hosts, double seconds, int *signal)
     close(null);
     if (status >= 0)
         tell_missing(hosts);
+    if (status >= 0 && hosts_slots(hosts) == 0)
+        status = status_set(STATUS_FAILED, "none of the hosts answers");
     return status;
 }
 

@@ -24,10 +24,10 @@ struct hosts {
 /* Reads "a:4,b:4,c"; a host without a number has one slot. STATUS_USAGE, STATUS_MEMORY. */
 enum status hosts_read(struct hosts *hosts, const char *list, const char *agent) STATUS_CHECKED;
 
-/* Asks every host by its agent to run `true`, all at once; those that do not answer within seconds
- * are left out. Names them on stderr. A signal to stop is STATUS_INTERRUPTED, its number in
- * *signal. */
-enum status hosts_ask(struct hosts *hosts, double seconds, int *signal) STATUS_CHECKED;
+/* Asks every host by its agent to run `true`, all at once; those that do not answer within half a
+ * minute are left out. Names them on stderr. STATUS_FAILED where none answers; a signal to stop is
+ * STATUS_INTERRUPTED, its number in *signal. */
+enum status hosts_ask(struct hosts *hosts, int *signal) STATUS_CHECKED;
 
 /* Slots of the hosts that are there. */
 int64_t hosts_slots(const struct hosts *hosts);

@@ -18,7 +18,6 @@
 /* Several ranges a slot, so that a slow one holds up less and a failed one costs less; but long
  * enough that loading the model is a small part. */
 enum { RANGES_A_SLOT = 4, LEAST_LINES = 1000 };
-static const double ASK_S = 30;
 
 struct range {
     const char *text; /* of the input */
@@ -128,8 +127,6 @@ static enum status make_slots(struct spread *spread)
     int64_t count = hosts->count ? hosts_slots(hosts) : wanted;
     if (wanted > 0 && wanted < count)
         count = wanted;
-    if (count == 0)
-        return status_set(STATUS_FAILED, "none of the hosts answers");
     spread->slots = calloc((size_t)count, sizeof *spread->slots);
     if (!spread->slots)
         return status_set(STATUS_MEMORY, "no memory for %" PRId64 " slots", count);
@@ -373,7 +370,7 @@ int launch_lines(const struct launch_job *job)
     int signal = 0, code = 0;
     enum status status = map_input(&spread);
     if (status >= 0 && job->hosts->count)
-        status = hosts_ask(job->hosts, ASK_S, &signal);
+        status = hosts_ask(job->hosts, &signal);
     if (status >= 0)
         status = make_slots(&spread);
     if (status >= 0)
