@@ -55,6 +55,11 @@ static bool is_module(const char *stem)
     return strcmp(stem, "cuda") == 0 || strcmp(stem, "cuda-emu") == 0;
 }
 
+static bool is_auto(const char *stem)
+{
+    return strcmp(stem, "auto") == 0;
+}
+
 bool backend_is_device(const char *name)
 {
     static const char *const processors[] = {"auto", "cpu", "ref"};
@@ -63,6 +68,17 @@ bool backend_is_device(const char *name)
         if (strcmp(name, processors[i]) == 0)
             return true;
     return take_apart(name, &parts) && is_module(parts.stem) && parts.compute == COMPUTE_F32;
+}
+
+void backend_device_of(const char *device, int index, char *name, size_t bytes)
+{
+    struct parts parts;
+    const bool is_any = take_apart(device, &parts) && parts.compute == COMPUTE_F32 &&
+                        parts.index < 0 && (is_module(parts.stem) || is_auto(parts.stem));
+    if (is_any)
+        snprintf(name, bytes, "%s:%d", device, index);
+    else
+        snprintf(name, bytes, "%s", device);
 }
 
 /* -- opening -- */
@@ -84,9 +100,10 @@ static enum status open_cpu(struct backend *backend, enum compute compute, int n
 }
 
 /* A GPU, or where there is none, or none that can be used, the processor. */
-static enum status open_best(struct backend *backend, enum compute compute, int n_threads)
+static enum status open_best(struct backend *backend, int index, enum compute compute,
+                             int n_threads)
 {
-    if (module_has_driver() && module_open(backend, "cuda", 0, compute, n_threads) >= 0)
+    if (module_has_driver() && module_open(backend, "cuda", index, compute, n_threads) >= 0)
         return STATUS_OK;
     return open_cpu(backend, compute, n_threads);
 }
@@ -95,11 +112,12 @@ static enum status open_parts(struct backend *backend, const struct parts *parts
 {
     const char *stem = parts->stem;
     const enum compute compute = parts->compute;
+    const int index = parts->index < 0 ? 0 : parts->index;
     if (is_module(stem))
-        return module_open(backend, stem, parts->index < 0 ? 0 : parts->index, compute, n_threads);
+        return module_open(backend, stem, index, compute, n_threads);
+    if (is_auto(stem))
+        return open_best(backend, index, compute, n_threads);
     const bool is_processor = parts->index < 0;
-    if (is_processor && strcmp(stem, "auto") == 0)
-        return open_best(backend, compute, n_threads);
     if (is_processor && strcmp(stem, "cpu") == 0)
         return open_cpu(backend, compute, n_threads);
     if (is_processor && strcmp(stem, "ref") == 0)

@@ -50,18 +50,23 @@ struct backend {
 };
 
 /* Opens "ref", "ref64", "cpu", "cuda" or "cuda:N" (GPU N, from 0 on; libmixt-cuda.so), "cuda-emu"
- * or "cuda-emu:N" (the same on emulated GPUs, for tests) or "auto" (cuda where there is a GPU that
- * can be used, else cpu). Behind all but the refs may stand "_bf16" or, on GPUs, "_tf32": the
- * compute type. n_threads 0 means parallel_usable_cores(). A handle serves one thread of the caller
- * at a time; several handles of a device may share weights that are packed and not being updated,
- * once the handle that packed them was waited for. On error the handle is zeroed: STATUS_CONFIG
- * where there is no such device or compute type, STATUS_DEVICE where a module, a library, a driver
- * or a GPU is missing. */
+ * or "cuda-emu:N" (the same on emulated GPUs, for tests) or "auto" or "auto:N" (cuda where there is
+ * a GPU, or GPU N, that can be used, else cpu). Behind all but the refs may stand "_bf16" or, on
+ * GPUs, "_tf32": the compute type. n_threads 0 means parallel_usable_cores(). A handle serves one
+ * thread of the caller at a time; several handles of a device may share weights that are packed and
+ * not being updated, once the handle that packed them was waited for. On error the handle is
+ * zeroed: STATUS_CONFIG where there is no such device or compute type, STATUS_DEVICE where a
+ * module, a library, a driver or a GPU is missing. */
 enum status backend_open(struct backend *backend, const char *name, int n_threads) STATUS_CHECKED;
 
 /* The same for a device, a name as above without a compute type. The refs compute in their own. */
 enum status backend_open_for(struct backend *backend, const char *device, enum compute compute,
                              int n_threads) STATUS_CHECKED;
+
+/* A device for each of several processes of one machine: number `index` of those that it may have
+ * several of ("cuda", "cuda-emu" and "auto", where no number is given), else the same for all.
+ * name [bytes] becomes what backend_open_for() takes. */
+void backend_device_of(const char *device, int index, char *name, size_t bytes);
 
 /* Whether a name is one that --device and train.device may give, be there such hardware or not. */
 bool backend_is_device(const char *name);

@@ -73,8 +73,7 @@ static struct tensor make_rows(struct fixture *fixture, int rank, int n_experts,
 static void open_of_rank(struct fixture *fixture, const struct comm *comm)
 {
     char name[32];
-    const bool is_gpu = strncmp(backend, "cuda", 4) == 0;
-    snprintf(name, sizeof name, is_gpu ? "%s:%d" : "%s", backend, comm->rank);
+    backend_device_of(backend, comm->rank, name, sizeof name);
     fixture_open(fixture, name);
 }
 

@@ -59,15 +59,22 @@ enum status ranks_check_same_config(const struct config *config, struct comm *co
 enum status ranks_open_backend(struct backend *backend, const struct config *config,
                                const struct comm *comm)
 {
-    const char *device = config->train.device;
     char own[CONFIG_TEXT_BYTES + 16];
-    const bool is_any_gpu = strncmp(device, "cuda", 4) == 0 && !strchr(device, ':');
-    if (is_any_gpu && !comm_is_alone(comm)) {
-        snprintf(own, sizeof own, "%s:%d", device, comm->node_rank);
-        device = own;
-    }
-    return backend_open_for(backend, device, (enum compute)config->train.compute,
+    if (comm_is_alone(comm))
+        snprintf(own, sizeof own, "%s", config->train.device);
+    else
+        backend_device_of(config->train.device, comm->node_rank, own, sizeof own);
+    return backend_open_for(backend, own, (enum compute)config->train.compute,
                             ranks_threads(config, comm));
+}
+
+enum status ranks_check_same_device(struct comm *comm, const struct backend *backend)
+{
+    if (comm_is_alone(comm))
+        return STATUS_OK;
+    const char *kind = backend->ops->name;
+    return comm_check_same(comm, XXH3_64bits(kind, strlen(kind)),
+                           "the backend (train.device and train.compute)");
 }
 
 int ranks_threads(const struct config *config, const struct comm *comm)

@@ -18,10 +18,14 @@ enum status ranks_check_config(const struct config *config, const struct comm *c
 /* The same settings on all ranks, but those of a machine. */
 enum status ranks_check_same_config(const struct config *config, struct comm *comm) STATUS_CHECKED;
 
-/* Opens what train.device and train.compute say; "cuda" on several ranks of a host is a GPU for
- * each. Local. */
+/* Opens what train.device and train.compute say; "cuda" and "auto" on several ranks of a host are a
+ * GPU for each. Local. */
 enum status ranks_open_backend(struct backend *backend, const struct config *config,
                                const struct comm *comm) STATUS_CHECKED;
+
+/* Computing by the same backend on all ranks, which "auto" leaves to each. */
+enum status ranks_check_same_device(struct comm *comm,
+                                    const struct backend *backend) STATUS_CHECKED;
 
 /* How many threads each rank should have where train.threads says 0: its part of its host's cores,
  * or those it was bound to; 0 where it is alone. Local. */

@@ -125,7 +125,10 @@ static enum status open_trainer(struct trainer *trainer)
     bool is_continued = file_exists(path);
     enum status status = ranks_follow_first(trainer->comm, &is_continued);
     if (status >= 0)
-        status = ranks_open_backend(&trainer->backend, config, trainer->comm);
+        status =
+            trainer_agree(trainer, ranks_open_backend(&trainer->backend, config, trainer->comm));
+    if (status >= 0)
+        status = ranks_check_same_device(trainer->comm, &trainer->backend);
     if (status >= 0)
         status = backend_arena_init(&trainer->backend, &trainer->activations, 0);
     if (status >= 0)

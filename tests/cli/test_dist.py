@@ -161,6 +161,8 @@ def test_one_rank_fails(bench):
     for name in libraries(bench.program):
         result = finish(launch(bench, name, [(1, ()), (1, ("train.seed=2",))], "save.dir=a"))
         expect_one_message(result, 1, "the configuration")
+        result = finish(launch(bench, name, [(1, ()), (1, ("train.device=ref",))], "save.dir=d"))
+        expect_one_message(result, 1, "the backend (train.device and train.compute)")
         lost = ("data.train=[train.src,lost]",)
         result = finish(launch(bench, name, [(1, ()), (1, lost)], "save.dir=b"))
         expect_one_message(result, 1, "rank 1: ", "lost")
