@@ -101,6 +101,10 @@ void context_upload(struct backend *backend, void *target, const void *host, siz
 /* Copies from device memory and waits for it; zeros after an error. */
 void context_download(struct backend *backend, void *host, const void *source, size_t size_bytes);
 
+/* Where groups of rows start, offsets [E+1] i32, on the host. Waits for the device, unless the last
+ * call had the same groups. NULL after an error. */
+const int32_t *context_offsets(struct backend *backend, const struct tensor *offsets);
+
 /* The staging's memory. False without memory; the backend has the error. */
 bool staging_open(struct backend *backend);
 void staging_close(struct staging *staging);

@@ -112,7 +112,8 @@ __global__ void int8_linear_kernel(float *y, struct int8_operands x, struct int8
             const int group = run_of(x.offsets, shape.n_groups, row);
             const int64_t next =
                 x.offsets && x.offsets[group + 1] < last ? x.offsets[group + 1] : last;
-            const int32_t *blocks = x.blocks + group * n_blocks * words * INT8_COLUMNS;
+            const int64_t matrix = x.slots ? x.slots[group] : group;
+            const int32_t *blocks = x.blocks + matrix * n_blocks * words * INT8_COLUMNS;
             int sum[ROWS][4] = {};
             for (int64_t step = 0; step < words / INPUT_WORDS; step++) {
                 load_weights(w, blocks, column / INT8_COLUMNS, n_blocks, words, step);

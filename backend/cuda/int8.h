@@ -4,12 +4,17 @@
 
 #include "backend/backend.h"
 
-/* y [N, out] = act(x [N, in] W + bias), or += without an activation, with a weight that is in int8
- * and on the device, in the form that its blocks are for. bias may be NULL. offsets [E+1] i32 of a
- * weight [E, in, out], else NULL. To be called after context_enter(); uses the context's scratch.
- * The result is the reference's to the bit. */
+/* y [N, out] = act(x [N, in] W + bias), or += without an activation, with a weight [in, out] that
+ * is in int8 and packed, in the form that its blocks are for. bias may be NULL. To be called after
+ * context_enter(); uses the context's scratch. The result is the reference's to the bit. */
 void int8_linear(struct backend *backend, const struct tensor *y, const struct tensor *x,
                  const struct weight *weight, bool transposed, const struct tensor *bias,
-                 const struct tensor *offsets, enum activation activation, bool accumulate);
+                 enum activation activation, bool accumulate);
+
+/* The same for a weight [E, in, out], offsets [E+1] i32, which may have part of its matrices on the
+ * host (backend/cuda/slots.h). */
+void int8_grouped_linear(struct backend *backend, const struct tensor *y, const struct tensor *x,
+                         const struct weight *weight, bool transposed, const struct tensor *bias,
+                         const struct tensor *offsets, enum activation activation);
 
 #endif

@@ -290,7 +290,8 @@ enum { INT8_COLUMNS = 16, INT8_INPUTS = 64, INT8_MAX_STEP = 127 };
 struct int8_operands {
     const int32_t *q;        /* [N, in rounded up to 64] rounded rows, four numbers a word */
     const float *row_scales; /* [N] */
-    const int32_t *blocks;   /* a matrix in blocks, or E of them; aligned to 16 bytes */
+    const int32_t *blocks;   /* a matrix in blocks, or some; aligned to 16 bytes */
+    const int32_t *slots;    /* [E] which of them is a group's, where it has rows; NULL: the e-th */
     const float *scales;     /* [out], or [E, out] */
     const float *bias;       /* [out], or [E, out]; NULL: none */
     const int32_t *offsets;  /* [E+1]; NULL: one group */

@@ -65,15 +65,6 @@ static void check_shapes(const struct tensor *y, const struct tensor *x,
           (long long)tensor_columns(bias));
 }
 
-/* A weight whose blocks are those on the device. */
-static struct weight on_device(const struct weight *weight)
-{
-    struct weight copy = *weight;
-    CHECK(weight->packed, "a weight in int8 is not packed");
-    copy.blocks.data = packed_of(weight)->blocks;
-    return copy;
-}
-
 /* -- linear -- */
 
 /* y = act(y + bias), each as wanted. */
@@ -120,8 +111,7 @@ static void cuda_linear(struct backend *backend, const struct tensor *y, const s
     if (tensor_count(y) == 0 || !context_enter_reals(backend))
         return;
     if (weight->blocks.rank) {
-        const struct weight copy = on_device(weight);
-        int8_linear(backend, y, x, &copy, transposed, bias, NULL, activation, accumulate);
+        int8_linear(backend, y, x, weight, transposed, bias, activation, accumulate);
         return;
     }
     const void *numbers = rounded(backend, x, room_for(backend, weight, x));
@@ -141,29 +131,6 @@ static void cuda_linear(struct backend *backend, const struct tensor *y, const s
 
 /* -- by groups -- */
 
-/* Where the groups start, on the host. Waits for the device, unless the last grouped product had
- * the same groups. NULL after an error. */
-static const int32_t *offsets_on_host(struct backend *backend, const struct tensor *offsets)
-{
-    struct known_offsets *known = &context_of(backend)->offsets;
-    const int64_t count = tensor_count(offsets);
-    if (known->count == count && known->of == offsets->data)
-        return known->rows;
-    if (count > known->capacity) {
-        int32_t *rows = realloc(known->rows, (size_t)count * sizeof *rows);
-        if (!rows) {
-            backend_fail(backend, "no memory for %lld groups", (long long)count);
-            return NULL;
-        }
-        known->rows = rows;
-        known->capacity = count;
-    }
-    context_download(backend, known->rows, ints(offsets), (size_t)count * sizeof *known->rows);
-    known->of = offsets->data;
-    known->count = backend->error == STATUS_OK ? count : 0;
-    return known->count ? known->rows : NULL;
-}
-
 static void cuda_grouped_linear(struct backend *backend, const struct tensor *y,
                                 const struct tensor *x, const struct weight *weight,
                                 bool transposed, const struct tensor *bias,
@@ -176,11 +143,10 @@ static void cuda_grouped_linear(struct backend *backend, const struct tensor *y,
     if (tensor_count(y) == 0 || !context_enter_reals(backend))
         return;
     if (weight->blocks.rank) {
-        const struct weight copy = on_device(weight);
-        int8_linear(backend, y, x, &copy, transposed, bias, offsets, activation, false);
+        int8_grouped_linear(backend, y, x, weight, transposed, bias, offsets, activation);
         return;
     }
-    const int32_t *rows = offsets_on_host(backend, offsets);
+    const int32_t *rows = context_offsets(backend, offsets);
     const void *numbers = rows ? rounded(backend, x, room_for(backend, weight, x)) : NULL;
     if (backend->error != STATUS_OK)
         return;
@@ -269,7 +235,7 @@ static void add_grouped_products(struct backend *backend, const struct tensor *d
                                  const struct tensor *offsets)
 {
     const int64_t in = d_weight->dim[1], out = d_weight->dim[2];
-    const int32_t *rows = offsets_on_host(backend, offsets);
+    const int32_t *rows = context_offsets(backend, offsets);
     const struct operands operands = read_operands(backend, x, d_y);
     if (backend->error != STATUS_OK)
         return;

@@ -1,4 +1,5 @@
 /* Memory for arenas, and bytes on their way between the host and the device. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/cuda/context.h"
@@ -90,6 +91,27 @@ void context_download(struct backend *backend, void *host, const void *source, s
     }
     if (backend->error != STATUS_OK)
         memset(host, 0, size_bytes);
+}
+
+const int32_t *context_offsets(struct backend *backend, const struct tensor *offsets)
+{
+    struct known_offsets *known = &context_of(backend)->offsets;
+    const int64_t count = tensor_count(offsets);
+    if (known->count == count && known->of == offsets->data)
+        return known->rows;
+    if (count > known->capacity) {
+        int32_t *rows = realloc(known->rows, (size_t)count * sizeof *rows);
+        if (!rows) {
+            backend_fail(backend, "no memory for %lld groups", (long long)count);
+            return NULL;
+        }
+        known->rows = rows;
+        known->capacity = count;
+    }
+    context_download(backend, known->rows, ints(offsets), (size_t)count * sizeof *known->rows);
+    known->of = offsets->data;
+    known->count = backend->error == STATUS_OK ? count : 0;
+    return known->count ? known->rows : NULL;
 }
 
 /* -- operations -- */

@@ -19,8 +19,14 @@ static void pack_blocks(struct backend *backend, struct weight *weight,
                         struct packed_weight *packed)
 {
     const size_t size = (size_t)tensor_count(&weight->blocks);
-    if (packed->blocks)
+    const struct tensor *value = &weight->value;
+    if (packed->blocks || packed->slots || size == 0)
         return;
+    if (value->rank == 3) {
+        packed->slots =
+            slots_make(backend, weight->blocks.data, value->dim[0], size / (size_t)value->dim[0]);
+        return;
+    }
     context_check(backend, cudaMalloc(&packed->blocks, size), "memory for a weight in int8");
     if (backend->error == STATUS_OK)
         context_upload(backend, packed->blocks, weight->blocks.data, size);
@@ -66,6 +72,7 @@ static void cuda_weight_free(struct backend *backend, struct weight *weight)
         (void)cudaSetDevice(context_of(backend)->device);
         (void)cudaFree(packed->bf16);
         (void)cudaFree(packed->blocks);
+        slots_free(packed->slots);
     }
     free(packed);
     weight->packed = NULL;

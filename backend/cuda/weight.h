@@ -2,12 +2,13 @@
 #ifndef MIXT_BACKEND_CUDA_WEIGHT_H
 #define MIXT_BACKEND_CUDA_WEIGHT_H
 
-#include "backend/cuda/context.h"
+#include "backend/cuda/slots.h"
 
 struct packed_weight {
-    void *bf16;    /* owned, on the device, in the value's order; NULL: products read the value */
-    void *blocks;  /* owned, on the device: a weight's in int8 */
-    bool is_exact; /* PACK_EXACT */
+    void *bf16;   /* owned, on the device, in the value's order; NULL: products read the value */
+    void *blocks; /* owned, on the device: a matrix's in int8 */
+    struct slots *slots; /* owned: those of a weight [E, in, out] */
+    bool is_exact;       /* PACK_EXACT */
 };
 
 #endif

@@ -63,6 +63,23 @@ def test_same_bytes(bench):
            "two runs differ")
 
 
+def test_few_experts_on_device(bench):
+    """34 MB of experts in int8 on a device of 32 MiB, of which two workers take their part."""
+    made = bench.run("bench", "make", "--make", "m.safetensors", "data.subword.size=300",
+                     "model.dim=128", "model.encoder.hidden=32", "model.decoder.hidden=32",
+                     "model.moe.experts=64", "model.moe.top_k=2", "model.moe.expert.hidden=1024",
+                     "model.dtype=int8")
+    expect(made.code == 0, str(made))
+    command = ["translate", "-m", "m.safetensors", "--threads=2", "--batch-tokens=4"]
+    text = b"ba\nde go\nku\n"
+    results = [bench.run(*command, stdin=text)]
+    for mib in "4096", "32":
+        results.append(bench.run(*command, "--device", DEVICE, stdin=text,
+                                 env={**ENVIRONMENT, "SIMT_MEMORY_MIB": mib}))
+    for result in results:
+        expect(result.code == 0 and result.out == results[0].out, f"{result} for {results[0]}")
+
+
 def calls():
     """1, 2, .. 30, then ever further apart: how a run begins fails call by call."""
     n = 1
