@@ -1,6 +1,6 @@
 /* Where the matrices of a weight [E, in, out] in int8 lie: all on the device where there is room,
- * else as many as there is room for, in slots, and the others on the host, from where they come when
- * rows meet them, in place of those that were used longest ago.
+ * else as many as there is room for, in slots, and the others on the host, from where they come
+ * when rows meet them, in place of those that were used longest ago.
  *
  * Handles share weights, so who multiplies holds the weight from slots_begin() to slots_end(); on
  * the device each product of a weight with slots waits for the one before. */
@@ -34,7 +34,7 @@ int64_t slots_bring(struct backend *backend, struct slots *slots, const int32_t 
 const void *slots_memory(const struct slots *slots);
 const int32_t *slots_of(const struct slots *slots);
 
-/* starts of first .. last, counted from the first's, on the host; the next call writes over them. */
+/* starts of first .. last, counted from the first's, on the host; the next call overwrites them. */
 const int32_t *slots_starts(struct slots *slots, const int32_t *starts, int64_t first,
                             int64_t last);
 
