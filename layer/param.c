@@ -79,7 +79,7 @@ static void take_share(const struct param_list *list, struct param *param, struc
     const int rank = list->comm->rank, size = list->comm->size;
     param->n_experts = spec->dim[0];
     param->first_expert = comm_share(param->n_experts, rank, size);
-    spec->dim[0] = comm_share(param->n_experts, rank + 1, size) - param->first_expert;
+    spec->dim[0] = comm_share_length(param->n_experts, rank, size);
     CHECK(spec->dim[0] > 0, "%s: %lld experts for %d ranks", param->name,
           (long long)param->n_experts, size);
 }

@@ -30,7 +30,7 @@ static void exchange_counts(const struct pass *pass, int32_t *coming, int64_t n_
     int64_t *send = arena_take(pass->host, 2 * (size_t)comm->size * sizeof *send);
     int64_t *receive = send + comm->size;
     for (int r = 0; r < comm->size; r++) {
-        send[r] = comm_share(n_experts, r + 1, comm->size) - comm_share(n_experts, r, comm->size);
+        send[r] = comm_share_length(n_experts, r, comm->size);
         receive[r] = n_here;
     }
     const struct tensor in = tensor_2d(pass->arena, DTYPE_I32, n_experts, 1);
@@ -80,8 +80,7 @@ void exchange_open(struct exchange *exchange, const struct pass *pass, const str
 {
     const int rank = pass->comm->rank, size = pass->comm->size;
     const int64_t n_experts = tensor_count(offsets) - 1;
-    const int64_t n_here =
-        comm_share(n_experts, rank + 1, size) - comm_share(n_experts, rank, size);
+    const int64_t n_here = comm_share_length(n_experts, rank, size);
     exchange->send = arena_take(pass->host, (size_t)size * sizeof *exchange->send);
     exchange->receive = arena_take(pass->host, (size_t)size * sizeof *exchange->receive);
     const size_t mark = arena_mark(pass->host);

@@ -147,16 +147,21 @@ enum status comm_all_gather(struct comm *comm, void *all, const void *one, size_
     return status < 0 ? status : all_gather(comm, all, one, bytes);
 }
 
+enum status comm_gather_to_room(struct comm *comm, const char *operation, const void *one,
+                                size_t bytes, void **all)
+{
+    enum status status = comm_begin(comm, operation);
+    if (status >= 0)
+        status = comm_take_room(comm, ROOM_PARTS, bytes * (size_t)comm->size, all);
+    return status < 0 ? status : all_gather(comm, *all, one, bytes);
+}
+
 enum status comm_sum(struct comm *comm, double *values, int64_t n)
 {
     void *all = NULL;
     CHECK(n >= 0, "%lld values", (long long)n);
-    enum status status = comm_begin(comm, "sum");
-    const size_t bytes = (size_t)n * sizeof *values;
-    if (status >= 0)
-        status = comm_take_room(comm, 0, bytes * (size_t)comm->size, &all);
-    if (status >= 0)
-        status = all_gather(comm, all, values, bytes);
+    const enum status status =
+        comm_gather_to_room(comm, "sum", values, (size_t)n * sizeof *values, &all);
     if (status >= 0)
         parts_sum(values, all, n, comm->size, DTYPE_F64);
     return status;
@@ -189,11 +194,7 @@ enum status comm_agree(struct comm *comm, enum status mine)
 {
     void *room = NULL;
     const int32_t one = mine;
-    enum status status = comm_begin(comm, "agree");
-    if (status >= 0)
-        status = comm_take_room(comm, 0, (size_t)comm->size * sizeof one, &room);
-    if (status >= 0)
-        status = all_gather(comm, room, &one, sizeof one);
+    const enum status status = comm_gather_to_room(comm, "agree", &one, sizeof one, &room);
     if (status < 0)
         return status;
     const int32_t *all = room;
@@ -239,11 +240,7 @@ static enum status say_different(const struct comm *comm, const uint64_t *all, c
 enum status comm_check_same(struct comm *comm, uint64_t hash, const char *what)
 {
     void *room = NULL;
-    enum status status = comm_begin(comm, "check_same");
-    if (status >= 0)
-        status = comm_take_room(comm, 0, (size_t)comm->size * sizeof hash, &room);
-    if (status >= 0)
-        status = all_gather(comm, room, &hash, sizeof hash);
+    const enum status status = comm_gather_to_room(comm, "check_same", &hash, sizeof hash, &room);
     if (status < 0)
         return status;
     const uint64_t *all = room;

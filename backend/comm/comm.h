@@ -115,5 +115,7 @@ void comm_set_stage(struct comm *comm, int node);
 /* The element of n at which a rank's share begins; it ends where that of rank + 1 begins. Shares
  * differ by one at most, and the larger come first. */
 int64_t comm_share(int64_t n, int rank, int size);
+/* How many elements a rank's share has. */
+int64_t comm_share_length(int64_t n, int rank, int size);
 
 #endif

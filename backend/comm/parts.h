@@ -26,6 +26,10 @@ enum comm_rooms {
 enum status comm_take_room(struct comm *comm, int room, size_t size_bytes,
                            void **memory) STATUS_CHECKED;
 
+/* A whole control call: *all [size * bytes] = every rank's one [bytes], in ROOM_PARTS. */
+enum status comm_gather_to_room(struct comm *comm, const char *operation, const void *one,
+                                size_t bytes, void **all) STATUS_CHECKED;
+
 /* sum [n] = parts [size, n], added in order of the ranks; real or i32, whose sums wrap. */
 void parts_sum(void *sum, const void *parts, int64_t n, int size, enum dtype dtype);
 

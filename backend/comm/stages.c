@@ -169,9 +169,7 @@ enum status stages_choose(struct comm *comm)
     comm->stage = 1;
     if (comm->size < STAGES_FROM)
         return STATUS_OK;
-    enum status status = comm_take_room(comm, ROOM_LISTS, (size_t)comm->size * sizeof mine, &room);
-    if (status >= 0)
-        status = comm_all_gather(comm, room, &mine, sizeof mine);
+    const enum status status = comm_gather_to_room(comm, "all_gather", &mine, sizeof mine, &room);
     const int32_t *const sizes = room;
     for (int r = 0; r < comm->size && status >= 0; r++)
         all_same = all_same && sizes[r] == mine;

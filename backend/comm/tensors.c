@@ -10,11 +10,6 @@
  * of messages instead of two. */
 enum { PIECES_BYTES = 4 << 20, SMALLEST_PIECE = 1024, SMALL_BYTES = 64 << 10 };
 
-static int64_t share_length(int64_t n, int rank, int size)
-{
-    return comm_share(n, rank + 1, size) - comm_share(n, rank, size);
-}
-
 /* -- a tensor's numbers on the host -- */
 
 static bool is_on_host(const struct backend *backend)
@@ -152,7 +147,7 @@ struct sum {
 
 static int64_t piece_length(const struct sum *sum, int rank, int size, int64_t from, int64_t piece)
 {
-    const int64_t left = share_length(sum->n, rank, size) - from;
+    const int64_t left = comm_share_length(sum->n, rank, size) - from;
     return left < 0 ? 0 : left < piece ? left : piece;
 }
 
@@ -179,7 +174,7 @@ static enum status scatter_sum(struct comm *comm, const struct sum *sum)
     struct lists lists;
     void *parts = NULL;
     const int64_t element = (int64_t)dtype_size(sum->dtype);
-    const int64_t longest = share_length(sum->n, 0, comm->size);
+    const int64_t longest = comm_share_length(sum->n, 0, comm->size);
     int64_t piece = PIECES_BYTES / element / comm->size;
     piece = piece < SMALLEST_PIECE ? SMALLEST_PIECE : piece;
     piece = piece < longest ? piece : longest;
@@ -199,9 +194,9 @@ static enum status gather(struct comm *comm, char *whole, const char *part, int6
     const int64_t element = (int64_t)dtype_size(dtype);
     const enum status status = take_lists(comm, &lists);
     for (int r = 0; r < comm->size && status >= 0; r++) {
-        lists.send[r] = share_length(n, comm->rank, comm->size) * element;
+        lists.send[r] = comm_share_length(n, comm->rank, comm->size) * element;
         lists.in_at[r] = 0;
-        lists.receive[r] = share_length(n, r, comm->size) * element;
+        lists.receive[r] = comm_share_length(n, r, comm->size) * element;
         lists.out_at[r] = comm_share(n, r, comm->size) * element;
     }
     return status < 0 ? status : exchange(comm, &lists, whole, part);
@@ -241,7 +236,7 @@ static void check_summable(const struct tensor *tensor)
 static void check_share(const struct comm *comm, const struct tensor *part,
                         const struct tensor *whole)
 {
-    const int64_t want = share_length(tensor_count(whole), comm->rank, comm->size);
+    const int64_t want = comm_share_length(tensor_count(whole), comm->rank, comm->size);
     CHECK(tensor_count(part) == want, "a part of %lld, and rank %d's share of %lld is %lld",
           (long long)tensor_count(part), comm->rank, (long long)tensor_count(whole),
           (long long)want);

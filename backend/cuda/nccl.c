@@ -200,7 +200,7 @@ static char *at(const struct tensor *tensor, int64_t i)
 
 static size_t share_of(int64_t n, int rank, int size)
 {
-    return (size_t)(comm_share(n, rank + 1, size) - comm_share(n, rank, size));
+    return (size_t)comm_share_length(n, rank, size);
 }
 
 static enum status nccl_all_reduce(struct comm *comm, struct backend *backend,
