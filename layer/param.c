@@ -99,6 +99,7 @@ struct param *param_add(struct param_list *list, struct param_spec spec, const c
     param->start = spec.start;
     param->bound = spec.bound;
     param->forms = spec.forms;
+    param->is_expert = spec.is_expert;
     take_share(list, param, &spec);
     param->weight.value = take_value(list, spec);
     if (list->is_int8 && spec.may_round)
@@ -107,6 +108,8 @@ struct param *param_add(struct param_list *list, struct param_spec spec, const c
         param->products = spec.is_product ? list->products : NULL;
         if (!param->products)
             param->grad = take_like(list, spec);
+        if (list->by_parts)
+            param->sum = take_like(list, spec);
         take_moments(list, param, spec);
     }
     if (list->has_average)
@@ -276,11 +279,26 @@ void param_list_swap_average(struct param_list *list)
     param_list_pack(list);
 }
 
+const struct tensor *param_gradient(const struct param *param)
+{
+    return param->sum.rank ? &param->sum : &param->grad;
+}
+
+void param_add_part(struct backend *backend, const struct param *param)
+{
+    backend->ops->add(backend, &param->sum, &param->grad, 1);
+    backend->ops->fill(backend, &param->grad, 0);
+}
+
 void param_list_zero_gradients(struct param_list *list)
 {
-    for (int64_t i = 0; i < list->count; i++)
-        if (!list->items[i]->products)
-            list->backend->ops->fill(list->backend, &list->items[i]->grad, 0);
+    for (int64_t i = 0; i < list->count; i++) {
+        const struct param *param = list->items[i];
+        if (!param->products)
+            list->backend->ops->fill(list->backend, &param->grad, 0);
+        if (param->sum.rank)
+            list->backend->ops->fill(list->backend, &param->sum, 0);
+    }
     param_list_drop_products(list);
 }
 

@@ -22,6 +22,8 @@ struct param {
     char *name;             /* owned by the list's host arena */
     struct weight weight;   /* weight.value: the parameter, [..] real */
     struct tensor grad;     /* same shape; absent unless the list trains; an update zeroes it */
+    struct tensor sum;      /* of a list by parts: the gradients of all parts, one added after the
+                               other, while grad is that of one */
     struct arena *products; /* borrowed; where there is one the gradient is not stored, `grad` is
                                absent, and a backward pass leaves in this arena ... */
     struct product_gradient product; /* ... what does not outlive it else of the two factors;
@@ -33,6 +35,7 @@ struct param {
     struct tensor average;       /* moving average; absent unless the list has averages */
     enum param_start start;
     double bound;
+    bool is_expert;       /* the first dimension counts experts */
     int forms;            /* PACK_... that its layer reads going forward; 0: never packed */
     int64_t first_expert; /* where ranks divide the experts: the first of those that all tensors */
     int64_t n_experts;    /* here hold, and how many all ranks have; else 0 and 0 */
@@ -46,6 +49,7 @@ struct param_list {
                                 backward pass to the update; NULL: all are */
     struct comm *comm;       /* borrowed: the ranks that divide the experts; NULL: all are here */
     bool is_training;        /* gradients and moments exist */
+    bool by_parts;           /* and sums of parts' gradients, see struct pass */
     bool has_average;        /* and moving averages */
     bool is_int8;            /* matrices that may be are in int8; such a list does not train */
     bool factors_experts;    /* experts have no first moments, and their matrices [E, in, out]
@@ -95,6 +99,12 @@ void param_list_average(struct param_list *list, double share);
 
 /* Exchanges values and averages, and packs: so the averages can be tried out and saved. */
 void param_list_swap_average(struct param_list *list);
+
+/* What an update applies: the sum of the parts' gradients, or the one that there is. */
+const struct tensor *param_gradient(const struct param *param);
+
+/* sum += grad, grad = 0: a part's backward pass through the parameter is done. */
+void param_add_part(struct backend *backend, const struct param *param);
 
 /* Gradients to zero: before the first update, since each leaves them so. */
 void param_list_zero_gradients(struct param_list *list);

@@ -12,6 +12,9 @@ struct pass {
     struct arena *host;      /* borrowed, another one, of the host: lists and schedules */
     struct comm *comm; /* borrowed: ranks that run this pass together, each on sentences of its
                                 own, and divide the experts; NULL: this one runs alone */
+    bool by_parts;     /* what each rank passes is a part of the batch that stands alone, so that
+                          results do not depend on how many ranks there are: balance losses are of
+                          its own tokens, and experts meet one rank's after the other's */
     bool is_training;  /* dropout and gate noise are drawn */
     double dropout;    /* drop probability in 0..1, used only in training */
     uint64_t seed;     /* of the run */

@@ -204,6 +204,8 @@ struct config {
     struct {
         double timeout_s;    /* of one call among ranks */
         int64_t check_every; /* steps; 0 = never */
+        bool reproducible;
+        int64_t parts; /* of a batch, where reproducible */
     } dist;
     struct {
         int64_t every; /* steps */

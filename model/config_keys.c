@@ -119,6 +119,8 @@ const struct config_key config_keys[] = {
 
     {"dist.timeout_s", FLOAT(dist.timeout_s), "60", 0, 86400, MACHINE | ABOVE, NULL, "with several ranks: seconds that one waits for the others before the job is ended"},
     {"dist.check_every", INT(dist.check_every), "1000", 0, 1e9, MACHINE, NULL, "with several ranks: steps between comparisons of the weights that all hold; 0: never"},
+    {"dist.reproducible", BOOL(dist.reproducible), "false", 0, 0, 0, NULL, "the same bits on any number of ranks up to dist.parts: slower"},
+    {"dist.parts", INT(dist.parts), "4", 1, 65536, 0, NULL, "with dist.reproducible: parts of a batch, each computed alone"},
 
     {"log.every", INT(log.every), "50", 1, 1e9, 0, NULL, "steps between reports"},
 };

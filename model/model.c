@@ -23,7 +23,7 @@ static struct expert_config expert_config_of(const struct config *config)
     static const enum expert_kind kinds[] = {EXPERT_RELU, EXPERT_LINEAR, EXPERT_CUBIC, EXPERT_LSTM};
     const struct config_moe *moe = &config->model.moe;
     const int64_t choices = config_moe_choices(moe);
-    const bool is_one_pass = config->train.accumulate == 1;
+    const bool is_one_pass = config->train.accumulate == 1 && !config->dist.reproducible;
     return (struct expert_config){.kind = kinds[moe->expert.type],
                                   .hidden = moe->expert.hidden,
                                   .n_patches = moe->expert.patches,
@@ -148,6 +148,7 @@ enum status model_init_share(struct model *model, struct backend *backend, struc
                                         .products = has_products ? &model->products : NULL,
                                         .comm = comm,
                                         .is_training = is_training,
+                                        .by_parts = is_training && config->dist.reproducible,
                                         .has_average = is_training && config->train.average > 0,
                                         .is_int8 = config->model.dtype == CONFIG_DTYPE_INT8,
                                         .factors_experts = config->train.optimizer.experts ==

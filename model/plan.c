@@ -303,11 +303,14 @@ struct plan_memory plan_training(const struct plan *plan, const struct config *c
         memory.gradients += has_products && part->kind == PLAN_EXPERTS
                                 ? share * (double)(part->parameters - part->packable)
                                 : numbers;
+        memory.gradients += config->dist.reproducible ? numbers : 0; /* the sums of the parts */
         memory.moments += is_factored ? share * (double)part->factored : 2 * numbers;
         memory.averages += config->train.average > 0 ? numbers : 0;
         memory.packed += 2 * packed_of(part, ranks);
     }
-    const double tokens = (double)config->train.batch_tokens / (double)ranks;
+    const bool by_parts = config->dist.reproducible;
+    const double shares = by_parts ? (double)config->dist.parts : (double)ranks;
+    const double tokens = (double)config->train.batch_tokens / shares;
     memory.activations = BYTES * activations(plan, tokens, true);
     return memory;
 }

@@ -50,8 +50,7 @@ static void plan_order(struct exchange *exchange, const struct pass *pass, const
                        int64_t n_here)
 {
     const int size = pass->comm->size;
-    const int64_t n_rows = sum_of(exchange->receive, size);
-    CHECK(n_rows <= INT32_MAX, "%lld rows", (long long)n_rows);
+    const int64_t n_rows = exchange->n_rows;
     const size_t mark = arena_mark(pass->host);
     int32_t *offsets = arena_take(pass->host, (size_t)(n_here + 1) * sizeof *offsets);
     int32_t *order = arena_take(pass->host, (size_t)(n_rows + 1) * sizeof *order);
@@ -76,13 +75,34 @@ static void plan_order(struct exchange *exchange, const struct pass *pass, const
     arena_release(pass->host, mark);
 }
 
+/* Where each expert's rows start among each rank's. */
+static void plan_sources(struct exchange *exchange, const struct pass *pass, const int32_t *coming,
+                         int64_t n_here)
+{
+    const int size = pass->comm->size;
+    const size_t mark = arena_mark(pass->host);
+    int32_t *offsets = arena_take(pass->host, (size_t)(n_here + 1) * sizeof *offsets);
+    offsets[0] = 0;
+    for (int r = 0; r < size; r++) {
+        for (int64_t e = 0; e < n_here; e++)
+            offsets[e + 1] = offsets[e] + coming[r * n_here + e];
+        exchange->sources[r] = tensor_1d(pass->arena, DTYPE_I32, n_here + 1);
+        pass->backend->ops->upload(pass->backend, &exchange->sources[r], offsets,
+                                   (size_t)(n_here + 1) * sizeof *offsets);
+    }
+    arena_release(pass->host, mark);
+}
+
 void exchange_open(struct exchange *exchange, const struct pass *pass, const struct tensor *offsets)
 {
     const int rank = pass->comm->rank, size = pass->comm->size;
     const int64_t n_experts = tensor_count(offsets) - 1;
     const int64_t n_here = comm_share_length(n_experts, rank, size);
+    *exchange = (struct exchange){0};
     exchange->send = arena_take(pass->host, (size_t)size * sizeof *exchange->send);
     exchange->receive = arena_take(pass->host, (size_t)size * sizeof *exchange->receive);
+    if (pass->by_parts) /* below what is given back */
+        exchange->sources = arena_take(pass->host, (size_t)size * sizeof *exchange->sources);
     const size_t mark = arena_mark(pass->host);
     int32_t *starts = arena_take(pass->host, (size_t)(n_experts + 1) * sizeof *starts);
     int32_t *coming = arena_take(pass->host, (size_t)(size * n_here) * sizeof *coming);
@@ -99,19 +119,38 @@ void exchange_open(struct exchange *exchange, const struct pass *pass, const str
         for (int64_t e = 0; e < n_here; e++)
             exchange->receive[r] += coming[r * n_here + e];
     }
-    plan_order(exchange, pass, coming, n_here);
+    exchange->n_rows = sum_of(exchange->receive, size);
+    CHECK(exchange->n_rows <= INT32_MAX, "%lld rows", (long long)exchange->n_rows);
+    if (pass->by_parts)
+        plan_sources(exchange, pass, coming, n_here);
+    else
+        plan_order(exchange, pass, coming, n_here);
     arena_release(pass->host, mark);
+}
+
+int exchange_turns(const struct exchange *exchange, const struct pass *pass)
+{
+    return exchange->sources ? pass->comm->size : 1;
+}
+
+struct tensor exchange_turn(const struct exchange *exchange, int turn, const struct tensor *x,
+                            struct tensor *offsets)
+{
+    *offsets = exchange->sources ? exchange->sources[turn] : exchange->offsets;
+    return exchange->sources
+               ? tensor_slice(x, sum_of(exchange->receive, turn), exchange->receive[turn])
+               : *x;
 }
 
 struct tensor exchange_out(const struct exchange *exchange, const struct pass *pass,
                            const struct tensor *x)
 {
-    const struct tensor sorted = pass_2d(pass, exchange->order.dim[0], x->dim[1]);
+    const struct tensor sorted = pass_2d(pass, exchange->n_rows, x->dim[1]);
     const size_t mark = arena_mark(pass->arena);
-    const struct tensor received = tensor_like(pass->arena, &sorted);
+    const struct tensor received = exchange->sources ? sorted : tensor_like(pass->arena, &sorted);
     keep_error(pass, comm_all_to_all(pass->comm, pass->backend, &received, exchange->receive, x,
                                      exchange->send));
-    if (sorted.dim[0] > 0)
+    if (sorted.dim[0] > 0 && !exchange->sources)
         pass->backend->ops->gather_rows(pass->backend, &sorted, &received, &exchange->order);
     arena_release(pass->arena, mark);
     return sorted;
@@ -121,8 +160,8 @@ void exchange_back(const struct exchange *exchange, const struct pass *pass, con
                    const struct tensor *x)
 {
     const size_t mark = arena_mark(pass->arena);
-    const struct tensor sent = tensor_like(pass->arena, x);
-    if (x->dim[0] > 0)
+    const struct tensor sent = exchange->sources ? *x : tensor_like(pass->arena, x);
+    if (x->dim[0] > 0 && !exchange->sources)
         pass->backend->ops->scatter_rows(pass->backend, &sent, x, &exchange->order);
     keep_error(pass, comm_all_to_all(pass->comm, pass->backend, y, exchange->send, &sent,
                                      exchange->receive));

@@ -220,3 +220,11 @@ void experts_backward(const struct experts *experts, const struct pass *pass,
     }
     arena_release(pass->arena, mark);
 }
+
+void experts_add_part(const struct experts *experts, const struct pass *pass)
+{
+    param_add_part(pass->backend, experts->up);
+    param_add_part(pass->backend, experts->up_bias);
+    param_add_part(pass->backend, experts->down);
+    param_add_part(pass->backend, experts->down_bias);
+}

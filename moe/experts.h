@@ -62,4 +62,7 @@ void experts_backward(const struct experts *experts, const struct pass *pass,
                       const struct tensor *d_x, const struct experts_record *record,
                       const struct tensor *d_y);
 
+/* Adds the gradients that a part's backward pass left to the parts' sums: param_add_part(). */
+void experts_add_part(const struct experts *experts, const struct pass *pass);
+
 #endif

@@ -100,7 +100,7 @@ static void choose_in_groups(const struct moe *moe, const struct pass *pass,
 /* numbers = their sum over the ranks of the pass. */
 static void add_ranks(const struct pass *pass, const struct tensor *numbers)
 {
-    if (comm_is_alone(pass->comm))
+    if (comm_is_alone(pass->comm) || pass->by_parts)
         return;
     if (comm_all_reduce(pass->comm, pass->backend, numbers) < 0)
         backend_fail(pass->backend, "%s", status_message());
@@ -126,7 +126,7 @@ static void add_offsets(const struct moe *moe, const struct pass *pass, struct m
 {
     for (int64_t l = 0; l < moe->config.n_levels; l++) {
         record->offsets[l] = record->level[l].offsets;
-        if (comm_is_alone(pass->comm))
+        if (comm_is_alone(pass->comm) || pass->by_parts)
             continue;
         record->offsets[l] = tensor_like(pass->arena, &record->level[l].offsets);
         pass->backend->ops->copy(pass->backend, &record->offsets[l], &record->level[l].offsets);
@@ -202,17 +202,8 @@ static void run_far_experts(const struct moe *moe, const struct pass *pass,
                             struct moe_record *record)
 {
     const struct moe_level *level = &record->level[moe->config.n_levels - 1];
-    struct exchange *exchange = &record->exchange;
-    phase_enter(pass->backend, PHASE_EXCHANGE);
-    exchange_open(exchange, pass, &level->offsets);
-    const struct tensor x = exchange_out(exchange, pass, &level->inputs);
-    phase_leave(pass->backend);
-    const struct tensor y = tensor_like(pass->arena, &x);
-    if (x.dim[0] > 0)
-        experts_forward(&moe->experts, pass, &record->experts, &y, &x, &exchange->offsets);
-    phase_enter(pass->backend, PHASE_EXCHANGE);
-    exchange_back(exchange, pass, &level->outputs, &y);
-    phase_leave(pass->backend);
+    far_forward(&moe->experts, pass, &record->far, &level->outputs, &level->inputs,
+                &level->offsets);
 }
 
 static void run_experts(const struct moe *moe, const struct pass *pass, struct moe_record *record,
@@ -380,22 +371,6 @@ static void load_backward(const struct pass *pass, const struct moe_record *reco
                                            &record->offsets[0]);
 }
 
-/* d_inputs from d_outputs of the last level, at experts that are divided over the ranks. */
-static void far_experts_backward(const struct moe *moe, const struct pass *pass,
-                                 const struct moe_record *record, const struct tensor *d_inputs,
-                                 const struct tensor *d_outputs)
-{
-    phase_enter(pass->backend, PHASE_EXCHANGE);
-    const struct tensor d_y = exchange_out(&record->exchange, pass, d_outputs);
-    phase_leave(pass->backend);
-    const struct tensor d_x = tensor_like(pass->arena, &d_y);
-    if (d_y.dim[0] > 0)
-        experts_backward(&moe->experts, pass, &d_x, &record->experts, &d_y);
-    phase_enter(pass->backend, PHASE_EXCHANGE);
-    exchange_back(&record->exchange, pass, d_inputs, &d_x);
-    phase_leave(pass->backend);
-}
-
 /* d_x [N, D] from d_y [N, D] of real tokens. */
 static void mix_tokens_backward(const struct moe *moe, const struct pass *pass,
                                 const struct tensor *d_x, const struct moe_record *record,
@@ -422,7 +397,7 @@ static void mix_tokens_backward(const struct moe *moe, const struct pass *pass,
     struct tensor d_inputs = tensor_like(pass->arena, &level[last].inputs);
     phase_enter(backend, PHASE_EXPERTS_BACKWARD);
     if (!comm_is_alone(pass->comm))
-        far_experts_backward(moe, pass, record, &d_inputs, &d[last].outputs);
+        far_backward(&moe->experts, pass, &d_inputs, &record->far, &d[last].outputs);
     else if (moe_is_recurrent(moe))
         recurrent_backward(&moe->recurrent, pass, &d_inputs, &record->recurrent, &d[last].outputs);
     else
@@ -490,7 +465,7 @@ void moe_backward_none(const struct moe *moe, const struct pass *pass,
 {
     const size_t mark = arena_mark(pass->arena);
     const struct tensor none = record->level[moe->config.n_levels - 1].inputs;
-    far_experts_backward(moe, pass, record, &none, &none);
+    far_backward(&moe->experts, pass, &none, &record->far, &none);
     arena_release(pass->arena, mark);
 }
 

@@ -9,8 +9,8 @@
 #define MIXT_MOE_MOE_H
 
 #include "layer/sequence.h"
-#include "moe/exchange.h"
 #include "moe/experts.h"
+#include "moe/far.h"
 #include "moe/gate.h"
 #include "moe/recurrent.h"
 
@@ -47,11 +47,11 @@ struct moe_level {
 struct moe_record {
     struct tensor x; /* [N, D] the real tokens */
     struct moe_level level[MOE_MAX_LEVELS];
-    struct exchange exchange;      /* where ranks divide the experts */
-    struct experts_record experts; /* or the next, as the kind is */
-    struct recurrent_record recurrent;
-    struct tensor mixture; /* [N, D] after the sigmoid */
-    /* In training only, and of the tokens of all ranks: */
+    struct experts_record experts;     /* of experts that are all here, or ... */
+    struct recurrent_record recurrent; /* as the kind is, or ... */
+    struct far_record far;             /* where ranks divide the experts */
+    struct tensor mixture;             /* [N, D] after the sigmoid */
+    /* In training only, and of the tokens of all ranks, in a pass by parts of its own: */
     struct tensor offsets[MOE_MAX_LEVELS];    /* as each level's */
     struct tensor importance;                 /* [n_experts] eqs. 6, 13 */
     struct tensor load;                       /* [n_experts] eqs. 10, 14 */
@@ -72,7 +72,8 @@ bool moe_is_recurrent(const struct moe *moe);
 /* Where several ranks run a pass (pass->comm) each has tokens of its own and a share of the experts
  * (moe/exchange.h), which are feed-forward then, and the losses are of all tokens together: forward
  * and backward passes are collective. Gates that choose by the batch, balanced ones, choose by each
- * rank's own.
+ * rank's own. By parts (struct pass) the losses are of the rank's own tokens, and what a backward
+ * pass adds to the experts' gradients it adds to the sums of the parts.
  *
  * y [T, B, D] = x + dropout(act(mixture(x))) at the real positions of the sequence, 0 elsewhere:
  * padding is never routed. x [N, D] stands for [1, N, D]. balance_scale multiplies the balance

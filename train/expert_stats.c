@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "train/ranks.h"
+
 enum { ARRAYS = 3 }; /* a layer's importance, load and tokens */
 
 static int64_t experts_of(const struct expert_stats *stats, int64_t layer)
@@ -67,6 +69,24 @@ void expert_stats_add(struct expert_stats *stats, const struct model *model,
         for (int64_t e = 0; e < n_experts; e++)
             totals->tokens[e] += starts[e + 1] - starts[e];
     }
+}
+
+enum status expert_stats_add_ranks(struct expert_stats *stats, struct comm *comm)
+{
+    enum status status = STATUS_OK;
+    for (int64_t l = 0; l < stats->n_layers && status >= 0; l++) {
+        const int64_t n_experts = experts_of(stats, l);
+        struct expert_totals *totals = &stats->layers[l];
+        double *counts = stats->host + ARRAYS * n_experts * stats->n_layers;
+        for (int64_t e = 0; e < n_experts; e++)
+            counts[e] = (double)totals->tokens[e];
+        status = ranks_sum(comm, totals->importance, 2 * n_experts); /* and load behind it */
+        if (status >= 0)
+            status = ranks_sum(comm, counts, n_experts);
+        for (int64_t e = 0; e < n_experts; e++)
+            totals->tokens[e] = (int64_t)counts[e];
+    }
+    return status;
 }
 
 static double squared_variation(const double *v, int64_t count)

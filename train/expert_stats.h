@@ -37,6 +37,10 @@ void expert_stats_add(struct expert_stats *stats, const struct model *model,
 /* Balance of layer number index since the last clear. */
 struct expert_balance expert_stats_balance(const struct expert_stats *stats, int64_t index);
 
+/* Totals of this rank's tokens, as passes by parts leave them, become those of all ranks'.
+ * Collective. */
+enum status expert_stats_add_ranks(struct expert_stats *stats, struct comm *comm) STATUS_CHECKED;
+
 void expert_stats_clear(struct expert_stats *stats);
 
 #endif

@@ -1,6 +1,8 @@
 /* Adding up losses. */
 #include "train/losses.h"
 
+#include "train/ranks.h"
+
 static double sum_of(const struct pass *pass, const struct tensor *tensor, void *room)
 {
     const int64_t count = tensor_count(tensor);
@@ -28,6 +30,17 @@ enum status losses_add(struct losses *losses, const struct pass *pass,
     losses->nll += sum_of(pass, &record->nll, losses->host.data);
     losses->tokens += tensor_count(&record->loss);
     return STATUS_OK;
+}
+
+enum status losses_add_in_order(struct losses *total, const struct losses *part, struct comm *comm)
+{
+    double sums[] = {total->loss, total->nll, (double)total->tokens};
+    const double mine[] = {part->loss, part->nll, (double)part->tokens};
+    const enum status status = ranks_add_in_order(comm, sums, mine, 3);
+    total->loss = sums[0];
+    total->nll = sums[1];
+    total->tokens = (int64_t)sums[2];
+    return status;
 }
 
 void losses_clear(struct losses *losses)

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "train/gradients.h"
 #include "train/schedule.h"
 
 /* Memory for some matrices of a gradient that is not stored: one a thread, and where they are
@@ -22,7 +23,7 @@ static struct tensor take_room(const struct param_list *params, const struct par
 static void update_stored(struct backend *backend, const struct param *param,
                           const struct adam *adam)
 {
-    const struct tensor *value = &param->weight.value, *gradient = &param->grad;
+    const struct tensor *value = &param->weight.value, *gradient = param_gradient(param);
     if (param->second_row.rank)
         backend->ops->adam_factored_step(backend, value, &param->second_row, &param->second_column,
                                          gradient, adam);
@@ -76,88 +77,92 @@ static void add_squares(const struct param_list *params, const struct param *par
         const struct tensor room = take_room(params, param, scratch);
         backend->ops->product_sum_squares(backend, sum, &room, &param->product);
     } else {
-        backend->ops->sum_squares(backend, sum, &param->grad);
+        backend->ops->sum_squares(backend, sum, param_gradient(param));
     }
     arena_release(scratch, mark);
 }
 
-/* Small gradients are added over the ranks side by side: numbers of one call. */
-enum { BUCKET = 1 << 22 };
-
-/* Copies gradients number first .. last - 1 that are not divided to or from the bucket. */
-static void move_gradients(const struct param_list *params, int64_t first, int64_t last,
-                           const struct tensor *bucket, bool is_back)
+/* How many sums of squares a parameter has by parts: an expert's is its own, so that they are added
+ * in one order wherever the experts are. */
+static int64_t count_of(const struct param *param)
 {
-    struct backend *backend = params->backend;
-    int64_t used = 0;
-    for (int64_t i = first; i < last; i++) {
-        const struct tensor *gradient = &params->items[i]->grad;
-        if (param_is_divided(params->items[i]))
-            continue;
-        const struct tensor part = tensor_slice(bucket, used, tensor_count(gradient));
-        backend->ops->copy(backend, is_back ? gradient : &part, is_back ? &part : gradient);
-        used += part.dim[0];
+    if (!param->is_expert)
+        return 1;
+    return param_is_divided(param) ? param->n_experts : param->weight.value.dim[0];
+}
+
+static int64_t count_squares(const struct param_list *params)
+{
+    int64_t count = 0;
+    for (int64_t i = 0; i < params->count; i++)
+        count += count_of(params->items[i]);
+    return count;
+}
+
+/* Those of a parameter to sums [count_of()], the experts' that are here at their numbers. */
+static void add_each(struct backend *backend, const struct param *param, const struct tensor *sums)
+{
+    const struct tensor *gradient = param_gradient(param);
+    const int64_t n_here = param->is_expert ? gradient->dim[0] : 1;
+    const int64_t size = tensor_count(gradient) / n_here;
+    const struct tensor rows = tensor_as_2d(gradient, n_here, size);
+    for (int64_t e = 0; e < n_here; e++) {
+        const struct tensor one = tensor_slice(&rows, e, 1);
+        const struct tensor sum = tensor_slice(sums, param->first_expert + e, 1);
+        backend->ops->sum_squares(backend, &sum, &one);
     }
 }
 
-/* Adds what all ranks hold over them: large gradients where they are, the others by buckets. */
-static enum status add_gradients(struct param_list *params, struct arena *scratch)
-{
-    struct backend *backend = params->backend;
-    enum status status = STATUS_OK;
-    const size_t mark = arena_mark(scratch);
-    const struct tensor bucket = tensor_1d(scratch, backend->real, BUCKET);
-    for (int64_t i = 0; i < params->count && status >= 0;) {
-        int64_t used = 0, last = i;
-        for (; last < params->count; last++) {
-            const struct param *param = params->items[last];
-            const int64_t count = param_is_divided(param) ? 0 : tensor_count(&param->grad);
-            if (used + count > BUCKET)
-                break;
-            used += count;
-        }
-        if (last == i) {
-            status = comm_all_reduce(params->comm, backend, &params->items[i++]->grad);
-            continue;
-        }
-        const struct tensor part = tensor_slice(&bucket, 0, used);
-        move_gradients(params, i, last, &part, false);
-        if (used > 0)
-            status = comm_all_reduce(params->comm, backend, &part);
-        move_gradients(params, i, last, &part, true);
-        i = last;
-    }
-    arena_release(scratch, mark);
-    return status;
-}
-
-/* The sum of all gradients' squares [1], the same on every rank: what all hold counts once. */
+/* Sums of all gradients' squares, the same on every rank: what all hold counts once. All in one, or
+ * by parts [count_squares()]. */
 static enum status square_gradients(struct param_list *params, struct arena *scratch,
-                                    const struct tensor *sum)
+                                    const struct tensor *sums)
 {
     struct backend *backend = params->backend;
     struct comm *comm = params->comm;
-    backend->ops->fill(backend, sum, 0);
-    for (int64_t i = 0; i < params->count; i++)
-        if (comm_is_alone(comm) || comm->rank == 0 || param_is_divided(params->items[i]))
-            add_squares(params, params->items[i], scratch, sum);
-    return comm_is_alone(comm) ? STATUS_OK : comm_all_reduce(comm, backend, sum);
+    int64_t used = 0;
+    backend->ops->fill(backend, sums, 0);
+    for (int64_t i = 0; i < params->count; i++) {
+        const struct param *param = params->items[i];
+        const struct tensor own = tensor_slice(sums, used, params->by_parts ? count_of(param) : 1);
+        used += params->by_parts ? count_of(param) : 0;
+        if (!comm_is_alone(comm) && comm->rank > 0 && !param_is_divided(param))
+            continue;
+        if (params->by_parts)
+            add_each(backend, param, &own);
+        else
+            add_squares(params, param, scratch, &own);
+    }
+    return comm_is_alone(comm) ? STATUS_OK : comm_all_reduce(comm, backend, sums);
+}
+
+/* The sum of numbers [n], from the first on. */
+static double add_up(struct backend *backend, const struct tensor *numbers)
+{
+    enum { BLOCK = 512 };
+    double wide[BLOCK], sum = 0;
+    float narrow[BLOCK];
+    void *host = backend->real == DTYPE_F64 ? (void *)wide : (void *)narrow;
+    for (int64_t first = 0; first < tensor_count(numbers); first += BLOCK) {
+        const int64_t left = tensor_count(numbers) - first, n = left < BLOCK ? left : BLOCK;
+        const struct tensor block = tensor_slice(numbers, first, n);
+        backend->ops->download(backend, host, &block, (size_t)n * dtype_size(backend->real));
+        for (int64_t i = 0; i < n; i++)
+            sum += backend->real == DTYPE_F64 ? wide[i] : (double)narrow[i];
+    }
+    return sum;
 }
 
 static enum status gradient_norm(struct param_list *params, struct arena *scratch, double *norm)
 {
     struct backend *backend = params->backend;
     const size_t mark = arena_mark(scratch);
-    const struct tensor sum = tensor_1d(scratch, backend->real, 1);
-    enum status status = comm_is_alone(params->comm) ? STATUS_OK : add_gradients(params, scratch);
+    const struct tensor sums =
+        tensor_1d(scratch, backend->real, params->by_parts ? count_squares(params) : 1);
+    enum status status = gradients_join(params, scratch);
     if (status >= 0)
-        status = square_gradients(params, scratch, &sum);
-    float narrow = 0;
-    double wide = 0;
-    void *host = backend->real == DTYPE_F64 ? (void *)&wide : (void *)&narrow;
-    if (status >= 0)
-        backend->ops->download(backend, host, &sum, dtype_size(backend->real));
-    *norm = sqrt(backend->real == DTYPE_F64 ? wide : (double)narrow);
+        status = square_gradients(params, scratch, &sums);
+    *norm = status < 0 ? 0 : sqrt(add_up(backend, &sums));
     arena_release(scratch, mark);
     return status < 0 ? status : backend_sync(backend);
 }

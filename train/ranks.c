@@ -20,9 +20,37 @@ static bool has_mixtures(const struct config_moe *moe)
     return false;
 }
 
+/* What would make bits depend on the number of ranks. */
+static enum status check_reproducible(const struct config *config, int size)
+{
+    const struct config_moe *moe = &config->model.moe;
+    if (config->dist.parts < size) {
+        (void)status_set(STATUS_CONFIG, "dist.parts %lld with dist.reproducible on %d ranks",
+                         (long long)config->dist.parts, size);
+        status_hint("each rank computes at least one part: start fewer, or use more parts");
+        return STATUS_CONFIG;
+    }
+    if (config->train.threads > 1)
+        return status_set(STATUS_CONFIG,
+                          "train.threads %lld with dist.reproducible, which is for "
+                          "one thread a rank",
+                          (long long)config->train.threads);
+    if (has_mixtures(moe) && config_moe_experts(moe) >= WEIGHT_MANY)
+        return status_set(STATUS_CONFIG,
+                          "model.moe.experts gives %lld with dist.reproducible, which is for fewer "
+                          "than %d: how more are computed depends on how many a rank has",
+                          (long long)config_moe_experts(moe), WEIGHT_MANY);
+    return STATUS_OK;
+}
+
 enum status ranks_check_config(const struct config *config, const struct comm *comm)
 {
     const struct config_moe *moe = &config->model.moe;
+    if (config->dist.reproducible) {
+        const enum status status = check_reproducible(config, comm_is_alone(comm) ? 1 : comm->size);
+        if (status < 0)
+            return status;
+    }
     if (comm_is_alone(comm) || !has_mixtures(moe))
         return STATUS_OK;
     if (config_moe_experts(moe) < comm->size) {
@@ -79,7 +107,7 @@ enum status ranks_check_same_device(struct comm *comm, const struct backend *bac
 
 int ranks_threads(const struct config *config, const struct comm *comm)
 {
-    const int wanted = (int)config->train.threads;
+    const int wanted = config->dist.reproducible ? 1 : (int)config->train.threads;
     if (wanted > 0 || comm_is_alone(comm))
         return wanted;
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -187,19 +215,49 @@ enum status ranks_share_wishes(struct comm *comm, struct ranks_wishes *wishes)
 
 /* -- batches -- */
 
+int ranks_rounds(const struct config *config, const struct comm *comm)
+{
+    const int size = comm_is_alone(comm) ? 1 : comm->size;
+    return config->dist.reproducible ? ((int)config->dist.parts + size - 1) / size : 1;
+}
+
+struct ranks_share ranks_share_of(const struct config *config, const struct comm *comm, int round)
+{
+    const int rank = comm_is_alone(comm) ? 0 : comm->rank;
+    const int size = comm_is_alone(comm) ? 1 : comm->size;
+    const int n_parts = config->dist.reproducible ? (int)config->dist.parts : size;
+    return (struct ranks_share){round * size + rank, n_parts};
+}
+
+enum status ranks_add_in_order(struct comm *comm, double *total, const double *mine, int64_t n)
+{
+    const int size = comm_is_alone(comm) ? 1 : comm->size;
+    const size_t bytes = (size_t)n * sizeof *mine;
+    double *all = malloc(bytes * (size_t)size);
+    if (!all)
+        return status_set(STATUS_MEMORY, "no memory for what %d ranks say", size);
+    memcpy(all, mine, bytes);
+    const enum status status = size == 1 ? STATUS_OK : comm_all_gather(comm, all, mine, bytes);
+    for (int64_t i = 0; i < size * n && status >= 0; i++)
+        total[i % n] += all[i];
+    free(all);
+    return status;
+}
+
 enum status ranks_take_batch(const struct pass *pass, const struct epoch_plan *plan,
                              const struct corpus *corpus, int64_t index, int64_t first_sentence,
-                             bool has_failed, struct batch *batch, struct model_batch *uploaded)
+                             struct ranks_share share, bool has_failed, struct batch *batch,
+                             struct model_batch *uploaded)
 {
-    const int rank = comm_is_alone(pass->comm) ? 0 : pass->comm->rank;
-    const int size = comm_is_alone(pass->comm) ? 1 : pass->comm->size;
+    const bool has_share = !has_failed && share.part < share.n_parts;
     enum status status = STATUS_OK;
-    if (!has_failed) {
-        status = epoch_plan_share(plan, corpus, index, first_sentence, rank, size, batch);
+    if (has_share) {
+        status =
+            epoch_plan_share(plan, corpus, index, first_sentence, share.part, share.n_parts, batch);
         if (status >= 0)
             status = model_batch_upload(uploaded, pass, batch);
     }
-    if (!has_failed && status >= 0)
+    if (has_share && status >= 0)
         return STATUS_OK;
     batch_start(batch);
     uploaded->source = uploaded->target = (struct sequence){0};

@@ -55,12 +55,27 @@ struct ranks_wishes {
 
 enum status ranks_share_wishes(struct comm *comm, struct ranks_wishes *wishes) STATUS_CHECKED;
 
-/* This rank's share of batch `index` of a plan, uploaded; first_sentence as in epoch_plan_batch().
+/* Which sentences of a batch a rank takes: every n_parts-th, from number `part` on; none where that
+ * is past the parts. */
+struct ranks_share {
+    int part, n_parts;
+};
+
+/* A batch is passed in rounds: in one, where each rank has its share, or with dist.reproducible in
+ * as many as it takes until each of dist.parts was some rank's. */
+int ranks_rounds(const struct config *config, const struct comm *comm);
+struct ranks_share ranks_share_of(const struct config *config, const struct comm *comm, int round);
+
+/* total [n] inout += mine [n] of every rank, one rank's after the other's. */
+enum status ranks_add_in_order(struct comm *comm, double *total, const double *mine,
+                               int64_t n) STATUS_CHECKED;
+
+/* A share of batch `index` of a plan, uploaded; first_sentence as in epoch_plan_batch().
  * Where it cannot be had, or has_failed says that the pass is lost already, there are no sentences,
  * so that the rank can still take part with its experts. Not collective. */
 enum status ranks_take_batch(const struct pass *pass, const struct epoch_plan *plan,
                              const struct corpus *corpus, int64_t index, int64_t first_sentence,
-                             bool has_failed, struct batch *batch,
+                             struct ranks_share share, bool has_failed, struct batch *batch,
                              struct model_batch *uploaded) STATUS_CHECKED;
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "train/gradients.h"
 #include "train/optimizer.h"
 #include "train/ranks.h"
 #include "train/schedule.h"
@@ -26,24 +27,34 @@ static int64_t update_tokens(const struct trainer *trainer, int64_t n_batches)
     return tokens;
 }
 
-/* Adds the gradients of this rank's share of batch number index of the epoch. After a failure, this
- * one's or an earlier batch's, it takes part for the other ranks alone. What is left in the pass's
- * arenas may be part of the gradients. */
-static enum status add_batch(struct trainer *trainer, const struct pass *pass, int64_t index,
-                             int64_t first_sentence, double scale, double balance_scale,
-                             bool has_failed)
+/* The passes of an update's batches: a pass is of one round of one of them. */
+struct passes {
+    int64_t first; /* batch of the epoch's plan */
+    int n_rounds;
+    double scale, balance_scale; /* of the losses */
+};
+
+/* Adds the gradients of this rank's share of a round of a batch. After a failure, this one's or an
+ * earlier pass's, it takes part for the other ranks alone. What is left in the pass's arenas may be
+ * part of the gradients. */
+static enum status add_share(struct trainer *trainer, const struct pass *pass,
+                             const struct passes *passes, int64_t number, bool has_failed)
 {
+    const int64_t index = passes->first + number / passes->n_rounds;
+    const int64_t *const starts = trainer->plan.starts;
+    const struct ranks_share share =
+        ranks_share_of(trainer->config, trainer->comm, (int)(number % passes->n_rounds));
     phase_enter(pass->backend, PHASE_BATCH);
-    const enum status taken =
-        ranks_take_batch(pass, &trainer->plan, &trainer->corpus, index, first_sentence, has_failed,
-                         &trainer->batch, &trainer->uploaded);
+    const enum status taken = ranks_take_batch(pass, &trainer->plan, &trainer->corpus, index,
+                                               starts[index] - starts[passes->first], share,
+                                               has_failed, &trainer->batch, &trainer->uploaded);
     phase_leave(pass->backend);
     if (taken < 0 && comm_is_alone(trainer->comm))
         return taken;
     model_loss(&trainer->model, pass, &trainer->record, &trainer->uploaded,
-               trainer->config->train.label_smoothing, scale, balance_scale);
+               trainer->config->train.label_smoothing, passes->scale, passes->balance_scale);
     phase_enter(pass->backend, PHASE_REPORT);
-    const enum status status = losses_add(&trainer->step, pass, &trainer->record);
+    const enum status status = losses_add(&trainer->pass, pass, &trainer->record);
     if (status >= 0)
         expert_stats_add(&trainer->experts, &trainer->model, &trainer->record, pass);
     phase_leave(pass->backend);
@@ -51,32 +62,49 @@ static enum status add_batch(struct trainer *trainer, const struct pass *pass, i
     return taken < 0 ? taken : status;
 }
 
+/* The same, and what a pass by parts hands on at its end. */
+static enum status add_pass(struct trainer *trainer, const struct pass *pass,
+                            const struct passes *passes, int64_t number, bool has_failed)
+{
+    losses_clear(&trainer->pass);
+    const enum status status = add_share(trainer, pass, passes, number, has_failed);
+    enum status handed =
+        losses_add_in_order(&trainer->step, &trainer->pass, pass->by_parts ? trainer->comm : NULL);
+    if (handed >= 0 && pass->by_parts)
+        handed = gradients_add_parts(&trainer->model.params, pass->arena);
+    return status < 0 ? status : handed;
+}
+
 /* Adds the gradients of the next n batches, on all ranks or none. */
 static enum status add_batches(struct trainer *trainer, const struct pass *pass, int64_t n_batches)
 {
-    const int64_t at = trainer->place.batch;
-    const int64_t *const starts = trainer->plan.starts;
-    const double scale = 1 / (double)update_tokens(trainer, n_batches);
+    const int n_rounds = ranks_rounds(trainer->config, trainer->comm);
+    const double n_balances =
+        (double)(n_batches * (pass->by_parts ? trainer->config->dist.parts : 1));
+    const struct passes passes = {.first = trainer->place.batch,
+                                  .n_rounds = n_rounds,
+                                  .scale = 1 / (double)update_tokens(trainer, n_batches),
+                                  .balance_scale = 1 / n_balances};
     const bool is_alone = comm_is_alone(trainer->comm);
     enum status status = STATUS_OK;
     const struct pass_mark mark = pass_mark(pass);
     losses_clear(&trainer->step);
     trainer->step_tokens = 0;
-    for (int64_t i = at; i < at + n_batches && (status >= 0 || !is_alone); i++) {
+    for (int64_t i = 0; i < n_batches * n_rounds && (status >= 0 || !is_alone); i++) {
         pass_release(pass, mark);
-        const enum status one = add_batch(trainer, pass, i, starts[i] - starts[at], scale,
-                                          1 / (double)n_batches, status < 0);
+        const enum status one = add_pass(trainer, pass, &passes, i, status < 0);
         status = status < 0 ? status : one;
     }
     return trainer_agree(trainer, status);
 }
 
-/* Adds the update's losses, of all ranks, to the window's. */
+/* Adds the update's losses, of all ranks, to the window's. By parts they are already of all. */
 static enum status add_losses(struct trainer *trainer)
 {
+    const int64_t n_known = trainer->config->dist.reproducible ? 3 : 0;
     double sums[] = {trainer->step.loss, trainer->step.nll, (double)trainer->step.tokens,
                      (double)trainer->step_tokens};
-    const enum status status = ranks_sum(trainer->comm, sums, 4);
+    const enum status status = ranks_sum(trainer->comm, sums + n_known, 4 - n_known);
     trainer->window.loss += sums[0];
     trainer->window.nll += sums[1];
     trainer->window.tokens += (int64_t)sums[2];
@@ -94,6 +122,7 @@ static enum status update(struct trainer *trainer)
                               .arena = &trainer->activations,
                               .host = &trainer->host,
                               .comm = trainer->comm,
+                              .by_parts = trainer->config->dist.reproducible,
                               .is_training = true,
                               .dropout = trainer->config->model.dropout,
                               .seed = (uint64_t)train->seed,
@@ -169,16 +198,21 @@ static void tell_profile(struct trainer *trainer, int64_t n_steps)
         report_profile(&trainer->report, trainer->place.step, n_steps, seconds);
 }
 
+/* The last update ends a window. */
+static bool is_window(const struct trainer *trainer)
+{
+    return trainer->place.step % trainer->config->log.every == 0;
+}
+
 static void tell(struct trainer *trainer)
 {
     phase_enter(&trainer->backend, PHASE_REPORT);
     const struct report_train now = describe_window(trainer);
-    const bool is_window = trainer->place.step % trainer->config->log.every == 0;
     report_live(&trainer->report, &now, &trainer->experts);
-    if (is_window)
+    if (is_window(trainer))
         report_window(&trainer->report, &now, &trainer->experts);
     phase_leave(&trainer->backend);
-    if (!is_window)
+    if (!is_window(trainer))
         return;
     tell_profile(trainer, trainer->place.step - trainer->window_first);
     start_window(trainer);
@@ -283,6 +317,8 @@ static enum status update_together(struct trainer *trainer)
     enum status status = update(trainer);
     if (status < 0 && trainer->is_common)
         return status;
+    if (status >= 0 && trainer->config->dist.reproducible && is_window(trainer))
+        status = expert_stats_add_ranks(&trainer->experts, trainer->comm);
     if (status >= 0) {
         tell(trainer);
         status = report_check(&trainer->report);

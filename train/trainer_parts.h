@@ -31,7 +31,8 @@ struct trainer {
     struct model_batch uploaded;
     struct model_record record;
     struct place place;
-    struct losses step;    /* of the update, here */
+    struct losses pass;    /* of one pass, here */
+    struct losses step;    /* of the update, here; by parts of all ranks */
     struct losses window;  /* since the last report, of all ranks as the rest */
     int64_t step_tokens;   /* source + target, here */
     double window_norm;    /* sum of norms */

@@ -165,6 +165,7 @@ static enum status open_trainer(struct trainer *trainer)
 
 void trainer_close(struct trainer *trainer)
 {
+    losses_free(&trainer->pass);
     losses_free(&trainer->step);
     losses_free(&trainer->window);
     model_batch_free(&trainer->uploaded);

@@ -106,23 +106,33 @@ static enum status measure_nll(const struct validation *validation, struct model
                                double *nll)
 {
     struct comm *comm = model->params.comm;
-    const struct pass pass = {
-        .backend = model->params.backend, .arena = arena, .host = host, .comm = comm};
+    const struct pass pass = {.backend = model->params.backend,
+                              .arena = arena,
+                              .host = host,
+                              .comm = comm,
+                              .by_parts = model->config.dist.reproducible};
     struct model_batch uploaded = {0};
     struct model_record *record = malloc(sizeof *record);
-    struct losses total = {0};
+    struct comm *ordered = model->config.dist.reproducible ? comm : NULL; /* else at the end */
+    struct losses total = {0}, part = {0};
+    const int n_rounds = ranks_rounds(&model->config, comm);
     enum status status = record ? STATUS_OK : status_set(STATUS_MEMORY, "no memory to validate");
     status = ranks_agree(comm, status);
     const bool has_record = status >= 0;
     const bool goes_on = has_record && !comm_is_alone(comm); /* others' tokens need experts here */
-    for (int64_t i = 0; i < validation->plan.n_batches && (status >= 0 || goes_on); i++) {
+    const int64_t n_passes = n_rounds * validation->plan.n_batches;
+    for (int64_t i = 0; i < n_passes && (status >= 0 || goes_on); i++) {
         const struct pass_mark mark = pass_mark(&pass);
-        enum status one = ranks_take_batch(&pass, &validation->plan, &validation->corpus, i, 0,
-                                           status < 0, batch, &uploaded);
+        const struct ranks_share share = ranks_share_of(&model->config, comm, (int)(i % n_rounds));
+        enum status one = ranks_take_batch(&pass, &validation->plan, &validation->corpus,
+                                           i / n_rounds, 0, share, status < 0, batch, &uploaded);
+        losses_clear(&part);
         if (one >= 0 || goes_on) {
             model_loss(model, &pass, record, &uploaded, 0, 1, 0);
-            const enum status added = losses_add(&total, &pass, record);
+            const enum status added = losses_add(&part, &pass, record);
             one = one < 0 ? one : added;
+            const enum status told = losses_add_in_order(&total, &part, ordered);
+            one = one < 0 ? one : told;
         }
         status = status < 0 ? status : one;
         pass_release(&pass, mark);
@@ -130,11 +140,12 @@ static enum status measure_nll(const struct validation *validation, struct model
     if (has_record)
         status = ranks_agree(comm, status);
     double sums[] = {total.nll, (double)total.tokens};
-    if (status >= 0)
+    if (status >= 0 && !ordered)
         status = ranks_sum(comm, sums, 2);
     *nll = sums[1] > 0 ? sums[0] / sums[1] : 0;
     model_batch_free(&uploaded);
     losses_free(&total);
+    losses_free(&part);
     free(record);
     return status;
 }

@@ -97,6 +97,11 @@ enum status comm_all_reduce(struct comm *comm, struct backend *backend,
 enum status comm_reduce_scatter(struct comm *comm, struct backend *backend,
                                 const struct tensor *part,
                                 const struct tensor *whole) STATUS_CHECKED;
+/* part [share of this rank] += its share of each rank's whole, one rank's after the other: so the
+ * sum of many such calls has the bits of adding all that came alone, whatever the ranks' number.
+ * Goes through the host's memory, also for a GPU. part must not be of whole. */
+enum status comm_add_shares(struct comm *comm, struct backend *backend, const struct tensor *part,
+                            const struct tensor *whole) STATUS_CHECKED;
 /* whole = the ranks' parts, cut as above; part may be this rank's share of whole. */
 enum status comm_gather_parts(struct comm *comm, struct backend *backend,
                               const struct tensor *whole, const struct tensor *part) STATUS_CHECKED;

@@ -34,15 +34,28 @@ static void add(void *sum, const void *x, int64_t n, enum dtype dtype)
         add_ints(sum, x, n);
 }
 
-void parts_sum(void *sum, const void *parts, int64_t n, int size, enum dtype dtype)
+/* sum [n] = parts [size, n], or += where is_onto. */
+static void sum_blocks(void *sum, const void *parts, int64_t n, int size, enum dtype dtype,
+                       bool is_onto)
 {
     const size_t element = dtype_size(dtype);
     for (int64_t from = 0; from < n; from += BLOCK) {
         const int64_t count = n - from < BLOCK ? n - from : BLOCK;
         char *target = (char *)sum + (size_t)from * element;
         const char *source = (const char *)parts + (size_t)from * element;
-        memcpy(target, source, (size_t)count * element);
-        for (int r = 1; r < size; r++)
+        if (!is_onto)
+            memcpy(target, source, (size_t)count * element);
+        for (int r = is_onto ? 0 : 1; r < size; r++)
             add(target, source + (size_t)r * (size_t)n * element, count, dtype);
     }
+}
+
+void parts_sum(void *sum, const void *parts, int64_t n, int size, enum dtype dtype)
+{
+    sum_blocks(sum, parts, n, size, dtype, false);
+}
+
+void parts_add(void *sum, const void *parts, int64_t n, int size, enum dtype dtype)
+{
+    sum_blocks(sum, parts, n, size, dtype, true);
 }

@@ -32,6 +32,8 @@ enum status comm_gather_to_room(struct comm *comm, const char *operation, const 
 
 /* sum [n] = parts [size, n], added in order of the ranks; real or i32, whose sums wrap. */
 void parts_sum(void *sum, const void *parts, int64_t n, int size, enum dtype dtype);
+/* The same onto what sum holds: it comes first. */
+void parts_add(void *sum, const void *parts, int64_t n, int size, enum dtype dtype);
 
 /* The exchange of comm_all_to_all() in two stages, comm->stage ranks a node; sizes [size] in bytes,
  * blocks one behind the other in order of the ranks on both sides. in and out lie apart. */

@@ -143,6 +143,7 @@ struct sum {
     const char *whole;
     int64_t n;
     enum dtype dtype;
+    bool is_onto; /* what part holds is the first summand */
 };
 
 static int64_t piece_length(const struct sum *sum, int rank, int size, int64_t from, int64_t piece)
@@ -165,7 +166,8 @@ static enum status sum_pieces(struct comm *comm, const struct sum *sum, const st
     }
     const enum status status = exchange(comm, lists, parts, sum->whole);
     if (status >= 0)
-        parts_sum(sum->part + from * element, parts, mine, comm->size, sum->dtype);
+        (sum->is_onto ? parts_add : parts_sum)(sum->part + from * element, parts, mine, comm->size,
+                                               sum->dtype);
     return status;
 }
 
@@ -290,7 +292,27 @@ enum status comm_reduce_scatter(struct comm *comm, struct backend *backend,
     status = borrow_filled(comm, backend, whole, ROOM_IN, &in);
     if (status >= 0)
         status = borrow(comm, backend, part, ROOM_OUT, &out);
-    const struct sum sum = {out, in, tensor_count(whole), whole->dtype};
+    const struct sum sum = {out, in, tensor_count(whole), whole->dtype, false};
+    if (status >= 0)
+        status = scatter_sum(comm, &sum);
+    if (status >= 0)
+        give_back(backend, part, out);
+    return status;
+}
+
+enum status comm_add_shares(struct comm *comm, struct backend *backend, const struct tensor *part,
+                            const struct tensor *whole)
+{
+    void *in = NULL, *out = NULL;
+    check_summable(whole);
+    check_share(comm, part, whole);
+    enum status status = begin(comm, backend, "add_shares");
+    if (status < 0 || tensor_count(whole) == 0)
+        return status;
+    status = borrow_filled(comm, backend, whole, ROOM_IN, &in);
+    if (status >= 0)
+        status = borrow_filled(comm, backend, part, ROOM_OUT, &out);
+    const struct sum sum = {out, in, tensor_count(whole), whole->dtype, true};
     if (status >= 0)
         status = scatter_sum(comm, &sum);
     if (status >= 0)

@@ -109,6 +109,28 @@ def test_same_losses(bench):
                 expect_same_run(bench, alone, directory, directory)
 
 
+def test_reproducible(bench):
+    """With dist.reproducible any number of ranks gives the same bytes. Widths that no
+    vector of a processor divides show what depends on where an expert's numbers lie."""
+    make_run(bench, steps=10, every=5, dim=36)
+    names = libraries(bench.program)
+    mixtures = (("flat", ("model.moe.experts=7", "model.moe.expert.hidden=20", "train.average=0.9",
+                          "train.optimizer.clip=0.5")),
+                ("two levels", (*HIERARCHY, "model.moe.expert.hidden=20", "train.accumulate=2",
+                                "train.optimizer.experts=factored", "valid.metric=perplexity")))
+    for i, (mixture, settings) in enumerate(mixtures):
+        settings = ("dist.reproducible=true", "log.every=1", "train.threads=0", *settings)
+        bench.train("alone " + mixture, *settings)
+        want = metrics(bench, "alone " + mixture)
+        for name, count in ((names[0], 2 + i), (names[-1], 4 - 2 * i)):
+            directory = f"{mixture} {name} {count}"
+            train_ranks(bench, name, count, directory, *settings)
+            expect(metrics(bench, directory) == want, f"{directory}: other losses than alone")
+            for file in (("best.safetensors",), ("last", "state.safetensors")):
+                expect(bench.read(directory, *file) == bench.read("alone " + mixture, *file),
+                       f"{directory}: other bytes in {file[-1]} than alone")
+
+
 def test_other_ranks_continue(bench):
     """What four ranks saved goes on on one, two and three, and is a model like any other."""
     make_run(bench, steps=40, every=10)
@@ -149,7 +171,10 @@ def test_refused(bench):
     for settings, count, part in (
             (["model.moe.expert.type=lstm"], 2, "model.moe.expert.type lstm"),
             (["model.moe.gate=balanced"], 2, "model.moe.gate balanced"),
-            (["model.moe.experts=2"], 3, "2 experts, and there are 3 ranks")):
+            (["model.moe.experts=2"], 3, "2 experts, and there are 3 ranks"),
+            (["dist.reproducible=true", "dist.parts=2"], 3, "dist.parts 2"),
+            (["dist.reproducible=true", "train.threads=2"], 2, "train.threads 2"),
+            (["dist.reproducible=true", "model.moe.experts=128"], 2, "gives 128")):
         for name in libraries(bench.program):
             result = finish(launch(bench, name, count, "save.dir=run", *settings))
             expect_one_message(result, 2, part)
@@ -245,8 +270,9 @@ if __name__ == "__main__":
             and not libraries(os.path.abspath(sys.argv[1])):
         print("skipped: no MPI library with its module")
         sys.exit(ranks.SKIPPED)
-    tests = [test_same_losses, test_gpus, test_other_ranks_continue, test_few_sentences,
-             test_refused, test_one_rank_fails, test_full_disk, test_lost_directory, test_diverged]
+    tests = [test_same_losses, test_reproducible, test_gpus, test_other_ranks_continue,
+             test_few_sentences, test_refused, test_one_rank_fails, test_full_disk,
+             test_lost_directory, test_diverged]
     if "openmpi" in libraries(os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "")):
         tests += [test_signal_to_one, test_hanging_rank]
     main(tests)

@@ -334,6 +334,32 @@ static void check_reduce_scatter(enum dtype dtype, int64_t n)
     free(numbers), free(sum);
 }
 
+/* Onto what this rank's share of rank 0's numbers holds: it comes before all ranks'. */
+static void check_add_shares(enum dtype dtype, int64_t n)
+{
+    void *mine = numbers_of(comm.rank, dtype, n), *want = numbers_of(0, dtype, n);
+    const struct tensor whole = tensor_of(dtype, n, mine), held = tensor_of(dtype, n, want);
+    const struct tensor part = my_view_of(&held);
+    for (int r = 0; r < comm.size; r++) {
+        void *other = numbers_of(r, dtype, n);
+        add(want, other, dtype, n);
+        free(other);
+    }
+    assert_int_equal(comm_add_shares(&comm, &backend, &part, &whole), STATUS_OK);
+    expect(&part, my_share_of(want, dtype, n));
+    expect(&whole, mine);
+    free(mine);
+    free(want);
+}
+
+static void test_add_shares(void **state)
+{
+    (void)state;
+    for_all_sizes(check_add_shares);
+    arena.used = 0;
+    check_add_shares(DTYPE_F32, 1200001);
+}
+
 static void test_reduce_scatter(void **state)
 {
     (void)state;
@@ -508,6 +534,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(test_check_same),
         cmocka_unit_test(test_all_reduce),
         cmocka_unit_test(test_reduce_scatter),
+        cmocka_unit_test(test_add_shares),
         cmocka_unit_test(test_gather_parts),
         cmocka_unit_test(test_all_to_all),
         cmocka_unit_test(test_through_host),

@@ -1,0 +1,19 @@
+/* Gradients of what all ranks hold, added over them. Those of experts that ranks divide are whole
+ * where they are.
+ *
+ * Each call is collective, and nothing where it has nothing to do. scratch: an arena of the
+ * backend, used above its mark. */
+#ifndef MIXT_TRAIN_GRADIENTS_H
+#define MIXT_TRAIN_GRADIENTS_H
+
+#include "layer/param.h"
+
+/* After a pass by parts: adds the gradients of each rank's part to the sums of the parts, one after
+ * the other, so that the bits do not depend on how many ranks there are, and clears them. A rank
+ * then has its shares of these sums until gradients_join(). */
+enum status gradients_add_parts(struct param_list *params, struct arena *scratch) STATUS_CHECKED;
+
+/* Before an update: param_gradient() becomes the same on all ranks, their sum. */
+enum status gradients_join(struct param_list *params, struct arena *scratch) STATUS_CHECKED;
+
+#endif
