@@ -9,6 +9,7 @@
 #include "backend/quantize.h"
 #include "base/parallel.h"
 #include "layer/phase.h"
+#include "layer/runs.h"
 
 enum { NAME_BYTES = 128 };
 
@@ -59,6 +60,8 @@ static struct tensor take_zeros(struct param_list *list, struct param_spec spec)
 static void take_moments(struct param_list *list, struct param *param, struct param_spec spec)
 {
     const bool is_reduced = list->factors_experts && spec.is_expert;
+    if (runs_are_shared(list) && !spec.is_expert)
+        return; /* runs_share() does */
     if (!is_reduced)
         param->first = take_zeros(list, spec);
     if (!is_reduced || spec.rank < 3) {

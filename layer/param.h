@@ -29,7 +29,8 @@ struct param {
     struct product_gradient product; /* ... what does not outlive it else of the two factors;
                                         absent before, and after the update */
     struct tensor first;  /* Adam's moments; absent unless the list trains, the first also where */
-    struct tensor second; /* the list factors experts and this is one's */
+    struct tensor second; /* the list factors experts and this is one's; where ranks share an
+                             update [own numbers], see layer/runs.h */
     struct tensor second_row;    /* [E, in] factored second moments, which an expert's matrices */
     struct tensor second_column; /* [E, out] then have instead of `second` */
     struct tensor average;       /* moving average; absent unless the list has averages */
@@ -39,6 +40,8 @@ struct param {
     int forms;            /* PACK_... that its layer reads going forward; 0: never packed */
     int64_t first_expert; /* where ranks divide the experts: the first of those that all tensors */
     int64_t n_experts;    /* here hold, and how many all ranks have; else 0 and 0 */
+    int64_t run_at;       /* where ranks share an update: its numbers' place among those of its */
+    int64_t run_count;    /* run, and how many these are; else 0 and 0 */
 };
 
 struct param_list {

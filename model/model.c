@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "layer/phase.h"
+#include "layer/runs.h"
 #include "model/lm.h"
 #include "model/safetensors.h"
 
@@ -163,6 +164,8 @@ enum status model_init_share(struct model *model, struct backend *backend, struc
     status = param_list_check(&model->params);
     if (status < 0)
         model_free(model);
+    else
+        runs_share(&model->params);
     return status;
 }
 

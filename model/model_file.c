@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "layer/runs.h"
 #include "model/base64.h"
 
 static const char format_name[] = "mixt-1";
@@ -14,6 +15,12 @@ static const char format_name[] = "mixt-1";
 enum { STATES = 8, VALUES = 3, BLOCKS = 0, MAX_METADATA = 32, NAME_BYTES = 160 };
 static const char *const state_suffix[STATES] = {
     ".blocks", "", ".scales", ".first", ".second", ".second_row", ".second_column", ".average"};
+
+/* Of the optimiser, which a rank has of its own numbers where ranks share the update. */
+static bool is_moment(const struct param *param, const struct tensor *state)
+{
+    return state == &param->first || state == &param->second;
+}
 
 /* One of these; absent where it has none. */
 static const struct tensor *state_of(const struct param *param, int state)
@@ -70,6 +77,31 @@ static struct safetensors_tensor describe(const struct tensor *tensor, const cha
     return entry;
 }
 
+/* Whether each rank has its own numbers of a tensor: of experts that they divide, of moments of an
+ * update that they share. Of all else all have all. */
+static bool is_parted(const struct inventory *inventory, size_t index)
+{
+    const struct param *param = inventory->params[index];
+    return param_is_divided(param) ||
+           (param->run_count > 0 && is_moment(param, inventory->places[index]));
+}
+
+/* Which numbers of a whole tensor are a rank's own. */
+static struct run_range range_of(const struct inventory *inventory, size_t index, int rank)
+{
+    const struct param *param = inventory->params[index];
+    const int64_t whole =
+        (int64_t)(inventory->tensors[index].size / dtype_size(inventory->places[index]->dtype));
+    if (!is_parted(inventory, index))
+        return (struct run_range){0, whole};
+    const int size = inventory->comm->size;
+    if (!param_is_divided(param))
+        return run_range_of(param, rank, size);
+    const int64_t unit = whole / param->n_experts;
+    return (struct run_range){unit * comm_share(param->n_experts, rank, size),
+                              unit * comm_share(param->n_experts, rank + 1, size)};
+}
+
 static void inventory_add(struct inventory *inventory, const struct param *param, int state)
 {
     const struct tensor *place = state_of(param, state);
@@ -78,6 +110,8 @@ static void inventory_add(struct inventory *inventory, const struct param *param
     char *name = inventory->names + inventory->count * NAME_BYTES;
     name_state(name, param, state);
     struct tensor whole = *place;
+    if (param->run_count > 0 && is_moment(param, place))
+        whole = param->weight.value;
     if (param_is_divided(param))
         whole.dim[0] = param->n_experts;
     inventory->places[inventory->count] = place;
@@ -117,25 +151,24 @@ static struct tensor part_of(const struct tensor *tensor, uint64_t offset, size_
     return tensor_slice(&flat, (int64_t)(offset / unit), (int64_t)(size / unit));
 }
 
-/* The bytes offset .. offset+size-1 of a tensor into target on all ranks: each gives those of its
- * experts. What all have, each takes from its own. */
+/* The bytes offset .. offset+size-1 of a tensor into target on all ranks: each gives those that are
+ * its own. What all have, each takes from its own. */
 static enum status gather_part(struct inventory *inventory, size_t index, uint64_t offset,
                                char *target, size_t size)
 {
     const struct tensor *place = inventory->places[index];
-    const struct param *param = inventory->params[index];
+    const uint64_t element = dtype_size(place->dtype);
     struct comm *comm = inventory->comm;
     struct backend *backend = inventory->backend;
-    if (!param_is_divided(param)) {
+    if (!is_parted(inventory, index)) {
         const struct tensor part = part_of(place, offset, size);
         backend->ops->download(backend, target, &part, size);
         return backend_sync(backend);
     }
-    const uint64_t unit = inventory->tensors[index].size / (uint64_t)param->n_experts;
     enum status status = STATUS_OK;
     for (int r = 0; r < comm->size; r++) {
-        const uint64_t start = unit * (uint64_t)comm_share(param->n_experts, r, comm->size);
-        const uint64_t end = unit * (uint64_t)comm_share(param->n_experts, r + 1, comm->size);
+        const struct run_range own = range_of(inventory, index, r);
+        const uint64_t start = element * (uint64_t)own.start, end = element * (uint64_t)own.end;
         const uint64_t from = offset > start ? offset : start;
         const uint64_t to = offset + size < end ? offset + size : end;
         if (from >= to)
@@ -334,17 +367,17 @@ enum status model_read_head(const struct safetensors *file, const char *path, st
 struct target {
     struct backend *backend;
     const struct tensor *tensor;
-    uint64_t start; /* bytes of the file's tensor before it, of other ranks' experts */
+    uint64_t start; /* bytes of the file's tensor before it, of other ranks */
 };
 
 static struct target target_of(const struct inventory *inventory, size_t index)
 {
-    const struct param *param = inventory->params[index];
-    struct target target = {.backend = inventory->backend, .tensor = inventory->places[index]};
-    if (param_is_divided(param))
-        target.start = inventory->tensors[index].size / (uint64_t)param->n_experts *
-                       (uint64_t)param->first_expert;
-    return target;
+    const int rank = inventory->comm ? inventory->comm->rank : 0;
+    const struct run_range own = range_of(inventory, index, rank);
+    return (struct target){.backend = inventory->backend,
+                           .tensor = inventory->places[index],
+                           .start =
+                               dtype_size(inventory->places[index]->dtype) * (uint64_t)own.start};
 }
 
 static enum status upload_part(void *context, uint64_t offset, const void *bytes, size_t size)

@@ -304,7 +304,10 @@ struct plan_memory plan_training(const struct plan *plan, const struct config *c
                                 ? share * (double)(part->parameters - part->packable)
                                 : numbers;
         memory.gradients += config->dist.reproducible ? numbers : 0; /* the sums of the parts */
-        memory.moments += is_factored ? share * (double)part->factored : 2 * numbers;
+        /* What all hold is updated by a share each, but by parts. */
+        const double owners =
+            part->kind == PLAN_EXPERTS || config->dist.reproducible ? 1 : (double)ranks;
+        memory.moments += is_factored ? share * (double)part->factored : 2 * numbers / owners;
         memory.averages += config->train.average > 0 ? numbers : 0;
         memory.packed += 2 * packed_of(part, ranks);
     }

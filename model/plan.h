@@ -56,8 +56,8 @@ void plan_make(struct plan *plan, const struct config *config);
 int64_t plan_parameters(const struct plan *plan, enum plan_kind kind);
 double plan_work(const struct plan *plan, enum plan_kind kind, enum plan_side side);
 
-/* Memory of each of `ranks` ranks: all but the experts on every one, an equal share of each
- * mixture's experts, and of the train.batch_tokens tokens of each side. */
+/* Memory of each of `ranks` ranks: all but the experts on every one, of their moments a share, an
+ * equal share of each mixture's experts, and of the train.batch_tokens tokens of each side. */
 struct plan_memory plan_training(const struct plan *plan, const struct config *config,
                                  int64_t ranks);
 

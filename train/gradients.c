@@ -1,16 +1,7 @@
 /* Adding gradients over the ranks. */
 #include "train/gradients.h"
 
-/* Small tensors go side by side: numbers of one call. */
-enum { BUCKET = 1 << 22 };
-
-/* Parameters number first .. last - 1, of which those that all ranks hold fill a bucket; one that
- * is large is a run of its own and stays where it is. */
-struct run {
-    const struct param_list *params;
-    int64_t first, last;
-    int64_t n_params, used; /* that all hold, and their numbers */
-};
+#include "layer/runs.h"
 
 /* What is moved of a parameter. */
 typedef const struct tensor *side_of(const struct param *param);
@@ -20,30 +11,21 @@ static const struct tensor *gradient_of(const struct param *param)
     return &param->grad;
 }
 
-static struct run take_run(const struct param_list *params, int64_t first)
+static const struct tensor *value_of(const struct param *param)
 {
-    struct run run = {.params = params, .first = first, .last = first};
-    for (; run.last < params->count; run.last++) {
-        const struct param *param = params->items[run.last];
-        if (param_is_divided(param))
-            continue;
-        if (run.n_params > 0 && run.used + tensor_count(&param->grad) > BUCKET)
-            break;
-        run.used += tensor_count(&param->grad);
-        run.n_params++;
-    }
-    return run;
+    return &param->weight.value;
 }
 
 /* Copies a run's tensors to the bucket or back; one alone is the bucket. */
-static void move(const struct run *run, side_of *side, const struct tensor *bucket, bool is_back)
+static void move(const struct param_list *params, const struct run *run, side_of *side,
+                 const struct tensor *bucket, bool is_back)
 {
-    struct backend *backend = run->params->backend;
+    struct backend *backend = params->backend;
     int64_t used = 0;
     for (int64_t i = run->first; i < run->last && run->n_params > 1; i++) {
-        if (param_is_divided(run->params->items[i]))
+        if (param_is_divided(params->items[i]))
             continue;
-        const struct tensor *tensor = side(run->params->items[i]);
+        const struct tensor *tensor = side(params->items[i]);
         const struct tensor part = tensor_slice(bucket, used, tensor_count(tensor));
         backend->ops->copy(backend, is_back ? tensor : &part, is_back ? &part : tensor);
         used += part.dim[0];
@@ -51,13 +33,14 @@ static void move(const struct run *run, side_of *side, const struct tensor *buck
 }
 
 /* A run's numbers side by side [n, 1]. */
-static struct tensor collect(const struct run *run, side_of *side, struct arena *scratch)
+static struct tensor collect(const struct param_list *params, const struct run *run, side_of *side,
+                             struct arena *scratch)
 {
     for (int64_t i = run->first; run->n_params == 1; i++)
-        if (!param_is_divided(run->params->items[i]))
-            return tensor_as_2d(side(run->params->items[i]), run->used, 1);
-    const struct tensor bucket = tensor_2d(scratch, run->params->backend->real, run->used, 1);
-    move(run, side, &bucket, false);
+        if (!param_is_divided(params->items[i]))
+            return tensor_as_2d(side(params->items[i]), run->used, 1);
+    const struct tensor bucket = tensor_2d(scratch, params->backend->real, run->used, 1);
+    move(params, run, side, &bucket, false);
     return bucket;
 }
 
@@ -70,55 +53,71 @@ static struct tensor share_of(const struct comm *comm, const struct tensor *buck
 }
 
 /* What is done with each run. */
-typedef enum status run_function(const struct run *run, struct arena *scratch);
+typedef enum status run_function(const struct param_list *params, const struct run *run,
+                                 struct arena *scratch);
 
 static enum status for_all_runs(struct param_list *params, struct arena *scratch,
                                 run_function *function)
 {
     enum status status = STATUS_OK;
     for (int64_t i = 0; i < params->count && status >= 0;) {
-        const struct run run = take_run(params, i);
+        const struct run run = run_take(params, i);
         const size_t mark = arena_mark(scratch);
         if (run.used > 0)
-            status = function(&run, scratch);
+            status = function(params, &run, scratch);
         arena_release(scratch, mark);
         i = run.last;
     }
     return status;
 }
 
-static enum status add_run(const struct run *run, struct arena *scratch)
+/* This rank's share of the sum; the rest is of no use any more. */
+static enum status reduce_run(const struct param_list *params, const struct run *run,
+                              struct arena *scratch)
 {
-    struct backend *backend = run->params->backend;
-    const struct tensor bucket = collect(run, gradient_of, scratch);
-    const enum status status = comm_all_reduce(run->params->comm, backend, &bucket);
-    move(run, gradient_of, &bucket, true);
+    const struct tensor bucket = collect(params, run, gradient_of, scratch);
+    const struct tensor share = share_of(params->comm, &bucket);
+    const enum status status = comm_reduce_scatter(params->comm, params->backend, &share, &bucket);
+    move(params, run, gradient_of, &bucket, true);
     return status;
 }
 
-static enum status add_parts_of_run(const struct run *run, struct arena *scratch)
+static enum status add_parts_of_run(const struct param_list *params, const struct run *run,
+                                    struct arena *scratch)
 {
-    struct comm *comm = run->params->comm;
-    struct backend *backend = run->params->backend;
-    const struct tensor gradients = collect(run, gradient_of, scratch);
-    const struct tensor sums = collect(run, param_gradient, scratch);
+    struct comm *comm = params->comm;
+    struct backend *backend = params->backend;
+    const struct tensor gradients = collect(params, run, gradient_of, scratch);
+    const struct tensor sums = collect(params, run, param_gradient, scratch);
     const struct tensor share = share_of(comm, &sums);
     const enum status status = comm_add_shares(comm, backend, &share, &gradients);
-    move(run, param_gradient, &sums, true);
+    move(params, run, param_gradient, &sums, true);
     backend->ops->fill(backend, &gradients, 0);
-    move(run, gradient_of, &gradients, true);
+    move(params, run, gradient_of, &gradients, true);
     return status;
 }
 
-static enum status gather_run(const struct run *run, struct arena *scratch)
+/* All ranks' shares of a side. */
+static enum status gather_side(const struct param_list *params, const struct run *run,
+                               side_of *side, struct arena *scratch)
 {
-    struct comm *comm = run->params->comm;
-    struct backend *backend = run->params->backend;
-    const struct tensor sums = collect(run, param_gradient, scratch);
-    const struct tensor share = share_of(comm, &sums);
-    const enum status status = comm_gather_parts(comm, backend, &sums, &share);
-    move(run, param_gradient, &sums, true);
+    const struct tensor bucket = collect(params, run, side, scratch);
+    const struct tensor share = share_of(params->comm, &bucket);
+    const enum status status = comm_gather_parts(params->comm, params->backend, &bucket, &share);
+    move(params, run, side, &bucket, true);
     return status;
+}
+
+static enum status gather_sums(const struct param_list *params, const struct run *run,
+                               struct arena *scratch)
+{
+    return gather_side(params, run, param_gradient, scratch);
+}
+
+static enum status gather_values(const struct param_list *params, const struct run *run,
+                                 struct arena *scratch)
+{
+    return gather_side(params, run, value_of, scratch);
 }
 
 enum status gradients_add_parts(struct param_list *params, struct arena *scratch)
@@ -134,5 +133,10 @@ enum status gradients_join(struct param_list *params, struct arena *scratch)
 {
     if (comm_is_alone(params->comm))
         return STATUS_OK;
-    return for_all_runs(params, scratch, params->by_parts ? gather_run : add_run);
+    return for_all_runs(params, scratch, params->by_parts ? gather_sums : reduce_run);
+}
+
+enum status gradients_share_values(struct param_list *params, struct arena *scratch)
+{
+    return runs_are_shared(params) ? for_all_runs(params, scratch, gather_values) : STATUS_OK;
 }

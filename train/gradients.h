@@ -13,7 +13,11 @@
  * then has its shares of these sums until gradients_join(). */
 enum status gradients_add_parts(struct param_list *params, struct arena *scratch) STATUS_CHECKED;
 
-/* Before an update: param_gradient() becomes the same on all ranks, their sum. */
+/* Before an update: of param_gradient() what this rank updates, by parts all, becomes the sum over
+ * the ranks. */
 enum status gradients_join(struct param_list *params, struct arena *scratch) STATUS_CHECKED;
+
+/* After an update that ranks share: all values on all ranks. */
+enum status gradients_share_values(struct param_list *params, struct arena *scratch) STATUS_CHECKED;
 
 #endif

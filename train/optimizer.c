@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "layer/runs.h"
 #include "train/gradients.h"
 #include "train/schedule.h"
 
@@ -45,11 +46,33 @@ static void update_product(struct backend *backend, const struct param *param,
                                         &param->second, room, &param->product, adam);
 }
 
+/* This rank's numbers of a parameter whose update ranks share, of one of its tensors. */
+static struct tensor own_part(const struct param_list *params, const struct param *param,
+                              const struct tensor *tensor)
+{
+    const struct run_range own = run_range_of(param, params->comm->rank, params->comm->size);
+    const struct tensor flat = tensor_as_2d(tensor, tensor_count(tensor), 1);
+    return tensor_slice(&flat, own.start, own.end - own.start);
+}
+
+static void update_share(const struct param_list *params, const struct param *param,
+                         const struct adam *adam)
+{
+    struct backend *backend = params->backend;
+    const struct tensor value = own_part(params, param, &param->weight.value);
+    const struct tensor gradient = own_part(params, param, &param->grad);
+    if (tensor_count(&value) > 0)
+        backend->ops->adam_step(backend, &value, &param->first, &param->second, &gradient, adam);
+    backend->ops->fill(backend, &param->grad, 0);
+}
+
 static void update_param(const struct param_list *params, const struct param *param,
                          struct arena *scratch, const struct adam *adam)
 {
     const size_t mark = arena_mark(scratch);
-    if (param->products) {
+    if (param->run_count > 0) {
+        update_share(params, param, adam);
+    } else if (param->products) {
         const struct tensor room = take_room(params, param, scratch);
         update_product(params->backend, param, &room, adam);
     } else {
@@ -113,8 +136,8 @@ static void add_each(struct backend *backend, const struct param *param, const s
     }
 }
 
-/* Sums of all gradients' squares, the same on every rank: what all hold counts once. All in one, or
- * by parts [count_squares()]. */
+/* Sums of all gradients' squares, the same on every rank: what all hold counts once, or each rank's
+ * share of it. All in one, or by parts [count_squares()]. */
 static enum status square_gradients(struct param_list *params, struct arena *scratch,
                                     const struct tensor *sums)
 {
@@ -126,6 +149,12 @@ static enum status square_gradients(struct param_list *params, struct arena *scr
         const struct param *param = params->items[i];
         const struct tensor own = tensor_slice(sums, used, params->by_parts ? count_of(param) : 1);
         used += params->by_parts ? count_of(param) : 0;
+        if (param->run_count > 0) {
+            const struct tensor part = own_part(params, param, &param->grad);
+            if (tensor_count(&part) > 0)
+                backend->ops->sum_squares(backend, &own, &part);
+            continue;
+        }
         if (!comm_is_alone(comm) && comm->rank > 0 && !param_is_divided(param))
             continue;
         if (params->by_parts)
@@ -190,9 +219,16 @@ enum status optimizer_step(struct param_list *params, struct arena *scratch,
     struct backend *backend = params->backend;
     for (int64_t i = 0; i < params->count; i++) {
         update_param(params, params->items[i], scratch, &adam);
-        param_list_pack_one(params, params->items[i]); /* while its values are in a cache */
+        if (params->items[i]->run_count == 0)
+            param_list_pack_one(params, params->items[i]); /* while its values are in a cache */
     }
     param_list_drop_products(params);
+    const enum status gathered = gradients_share_values(params, scratch);
+    if (gathered < 0)
+        return gathered;
+    for (int64_t i = 0; i < params->count; i++)
+        if (params->items[i]->run_count > 0)
+            param_list_pack_one(params, params->items[i]);
     if (params->has_average && step % OPTIMIZER_AVERAGE_EVERY == 0) {
         /* Early on the plain mean of what there was, so that the start is forgotten. */
         const double decay = pow(train->average, OPTIMIZER_AVERAGE_EVERY);

@@ -113,7 +113,8 @@ def test_parts_add_up(bench):
 
 
 def test_ranks(bench):
-    """Experts are shared, the rest is not; what Adam keeps is twice the values, or factored."""
+    """Experts are shared, the rest is not; what Adam keeps is twice the values, shared too, or
+    factored."""
     name = recipe("lm-1b-moe-256-h")
     found = plan(bench, "-c", name, "--ranks", "1,8,3")
     expect([memory["ranks"] for memory in found["memory_bytes"]] == [1, 8, 3], found)
@@ -121,8 +122,11 @@ def test_ranks(bench):
     for memory, experts in zip(found["memory_bytes"], (256, 32, 86)):
         training = memory["training"]
         values = 4 * (parameters["total"] - parameters["experts"] * (256 - experts) / 256)
-        expect(training["values"] == training["gradients"] == training["moments"] / 2 == values
+        own = 4 * parameters["experts"] * experts / 256
+        moments = 2 * (own + (values - own) / memory["ranks"])
+        expect(training["values"] == training["gradients"] == values
                and training["averages"] == 0, f"{values} bytes wanted: {training}")
+        expect(abs(training["moments"] - moments) <= 1, f"{moments} bytes wanted: {training}")
         expect(training["total"] == sum(training.values()) - training["total"], training)
         expect(memory["decoding"]["values"] == values, memory)
         expect(memory["decoding"]["gradients"] == memory["decoding"]["moments"] == 0, memory)
@@ -132,6 +136,9 @@ def test_ranks(bench):
     experts = 256 * (2 * (512 + 1024) + 1024 + 512)
     expect(factored["moments"] == 8 * (parameters["total"] - parameters["experts"]) + 4 * experts
            and factored["averages"] == same["values"], f"{experts} numbers wanted: {factored}")
+    parts = plan(bench, "-c", name, "dist.reproducible=true", "--ranks", "1,2")["memory_bytes"]
+    for memory in (memory["training"] for memory in parts):
+        expect(memory["gradients"] == memory["moments"] == 2 * memory["values"], memory)
     recomputed = plan(bench, "-c", name, "train.recompute_experts=true")
     expect(recomputed["memory_bytes"][0]["training"]["activations"] < same["activations"],
            "hidden units of experts are counted where they are not kept")
