@@ -77,10 +77,8 @@ static int run(const struct config *config, double start)
         return status_exit_code(status);
     }
     const bool is_first = comm.rank == 0;
-    status = trainer_run(config, &comm, &signal_number, &is_common);
+    status = trainer_run(config, &comm, status_print, &signal_number, &is_common);
     const int code = status == STATUS_INTERRUPTED ? 128 + signal_number : status_exit_code(status);
-    if (status < 0 && (is_first || !is_common))
-        status_print();
     if (!is_common)
         comm_abort(&comm, code);
     if (status >= 0 && is_first)

@@ -413,13 +413,26 @@ static enum status run(struct trainer *trainer)
     return status;
 }
 
-enum status trainer_run(const struct config *config, struct comm *comm, int *signal_number,
-                        bool *is_common)
+/* An error that is all ranks': rank 0 tells it before another leaves, since the launcher ends those
+ * that are left. */
+static void tell_failure(const struct trainer *trainer, bool is_common, void (*tell)(void))
+{
+    if (trainer->is_writer || !is_common)
+        tell();
+    if (is_common && !comm_is_alone(trainer->comm))
+        (void)!comm_barrier(trainer->comm); /* where it fails, the others have left */
+}
+
+enum status trainer_run(const struct config *config, struct comm *comm, void (*tell)(void),
+                        int *signal_number, bool *is_common)
 {
     struct trainer *trainer = calloc(1, sizeof *trainer);
     *is_common = comm_is_alone(comm);
-    if (!trainer)
-        return status_set(STATUS_MEMORY, "no memory to train");
+    if (!trainer) {
+        const enum status status = status_set(STATUS_MEMORY, "no memory to train");
+        tell();
+        return status;
+    }
     trainer->config = config;
     trainer->comm = comm;
     trainer->is_writer = comm_is_alone(comm) || comm->rank == 0;
@@ -430,6 +443,8 @@ enum status trainer_run(const struct config *config, struct comm *comm, int *sig
     trainer->has_ended = status >= 0;
     *is_common = *is_common || trainer->has_ended || trainer->is_common;
     *signal_number = trainer->signal_number ? trainer->signal_number : signals_stop();
+    if (status < 0)
+        tell_failure(trainer, *is_common, tell);
     trainer_close(trainer);
     free(trainer);
     return status;
