@@ -7,6 +7,7 @@
 
 #include "backend/quantize.h"
 #include "model/model_file.h"
+#include "model/shards.h"
 
 struct conversion {
     const struct safetensors *file; /* borrowed: the model in f32 */
@@ -144,6 +145,11 @@ static enum status open_models(struct safetensors **file, struct model *model,
     enum status status = safetensors_open(file, path);
     if (status >= 0)
         status = model_read_head(*file, path, config, &subword);
+    if (status >= 0 && safetensors_metadata(*file, SHARDS_KEY))
+        status = status_set(STATUS_FORMAT,
+                            "%s: a state in shards is not converted; "
+                            "best.safetensors of the run is",
+                            path);
     if (status >= 0 && config->model.dtype == CONFIG_DTYPE_INT8)
         status = status_set(STATUS_FORMAT, "%s: this model is in int8 already", path);
     if (status >= 0 && safetensors_metadata(*file, "hash"))

@@ -6,150 +6,21 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "layer/runs.h"
 #include "model/base64.h"
+#include "model/inventory.h"
+#include "model/shards.h"
 
 static const char format_name[] = "mixt-1";
+enum { MAX_METADATA = 32 };
 
-/* What a parameter may have: the forms of its value, then the optimiser's states of it. */
-enum { STATES = 8, VALUES = 3, BLOCKS = 0, MAX_METADATA = 32, NAME_BYTES = 160 };
-static const char *const state_suffix[STATES] = {
-    ".blocks", "", ".scales", ".first", ".second", ".second_row", ".second_column", ".average"};
+/* -- one file of what several ranks have -- */
 
-/* Of the optimiser, which a rank has of its own numbers where ranks share the update. */
-static bool is_moment(const struct param *param, const struct tensor *state)
-{
-    return state == &param->first || state == &param->second;
-}
-
-/* One of these; absent where it has none. */
-static const struct tensor *state_of(const struct param *param, int state)
-{
-    static const struct tensor absent;
-    const struct weight *weight = &param->weight;
-    const bool is_int8_alone = weight->blocks.rank && !weight->value.data;
-    const struct tensor *const states[STATES] = {
-        &weight->blocks,       is_int8_alone ? &absent : &weight->value,
-        &weight->scales,       &param->first,
-        &param->second,        &param->second_row,
-        &param->second_column, &param->average};
-    return states[state];
-}
-
-static void name_state(char name[NAME_BYTES], const struct param *param, int state)
-{
-    snprintf(name, NAME_BYTES, "%s%s", param->name, state_suffix[state]);
-}
-
-/* Names and shapes of all tensors of a file, and where they are in the model. */
-struct inventory {
-    struct backend *backend;            /* borrowed */
-    struct safetensors_tensor *tensors; /* owned */
-    const struct tensor **places;       /* owned; of experts that ranks divide, those here */
-    const struct param **params;        /* owned: whose they are */
-    char *names;                        /* owned */
-    size_t count;
-    const struct model_source *given; /* borrowed; NULL: the places are in memory */
-    struct comm *comm; /* borrowed: the ranks that divide the experts; NULL: all are here */
-    size_t index;      /* with comm: up to where rank 0 was asked for bytes */
+/* A saving that gathers: up to where rank 0 was asked for bytes. */
+struct gathering {
+    struct inventory inventory;
+    size_t index;
     uint64_t offset;
 };
-
-static void inventory_free(struct inventory *inventory)
-{
-    free(inventory->tensors);
-    free(inventory->places);
-    free(inventory->params);
-    free(inventory->names);
-    *inventory = (struct inventory){0};
-}
-
-static struct safetensors_tensor describe(const struct tensor *tensor, const char *name)
-{
-    struct safetensors_tensor entry = {.name = name,
-                                       .type = tensor->dtype == DTYPE_F64  ? SAFETENSORS_F64
-                                               : tensor->dtype == DTYPE_I8 ? SAFETENSORS_I8
-                                                                           : SAFETENSORS_F32,
-                                       .rank = tensor->rank,
-                                       .size = (uint64_t)tensor_count(tensor) *
-                                               dtype_size(tensor->dtype)};
-    memcpy(entry.dim, tensor->dim, sizeof tensor->dim);
-    return entry;
-}
-
-/* Whether each rank has its own numbers of a tensor: of experts that they divide, of moments of an
- * update that they share. Of all else all have all. */
-static bool is_parted(const struct inventory *inventory, size_t index)
-{
-    const struct param *param = inventory->params[index];
-    return param_is_divided(param) ||
-           (param->run_count > 0 && is_moment(param, inventory->places[index]));
-}
-
-/* Which numbers of a whole tensor are a rank's own. */
-static struct run_range range_of(const struct inventory *inventory, size_t index, int rank)
-{
-    const struct param *param = inventory->params[index];
-    const int64_t whole =
-        (int64_t)(inventory->tensors[index].size / dtype_size(inventory->places[index]->dtype));
-    if (!is_parted(inventory, index))
-        return (struct run_range){0, whole};
-    const int size = inventory->comm->size;
-    if (!param_is_divided(param))
-        return run_range_of(param, rank, size);
-    const int64_t unit = whole / param->n_experts;
-    return (struct run_range){unit * comm_share(param->n_experts, rank, size),
-                              unit * comm_share(param->n_experts, rank + 1, size)};
-}
-
-static void inventory_add(struct inventory *inventory, const struct param *param, int state)
-{
-    const struct tensor *place = state_of(param, state);
-    if (place->rank == 0)
-        return;
-    char *name = inventory->names + inventory->count * NAME_BYTES;
-    name_state(name, param, state);
-    struct tensor whole = *place;
-    if (param->run_count > 0 && is_moment(param, place))
-        whole = param->weight.value;
-    if (param_is_divided(param))
-        whole.dim[0] = param->n_experts;
-    inventory->places[inventory->count] = place;
-    inventory->params[inventory->count] = param;
-    inventory->tensors[inventory->count++] = describe(&whole, name);
-}
-
-static enum status inventory_make(struct inventory *inventory, const struct model *model,
-                                  bool with_state)
-{
-    const int n_states = with_state ? STATES : VALUES;
-    const size_t most = (size_t)model->params.count * (size_t)n_states + 1;
-    *inventory = (struct inventory){.backend = model->params.backend,
-                                    .tensors = calloc(most, sizeof *inventory->tensors),
-                                    .places = calloc(most, sizeof *inventory->places),
-                                    .params = calloc(most, sizeof *inventory->params),
-                                    .names = calloc(most, NAME_BYTES)};
-    if (!comm_is_alone(model->params.comm))
-        inventory->comm = model->params.comm;
-    if (!inventory->tensors || !inventory->places || !inventory->params || !inventory->names) {
-        inventory_free(inventory);
-        return status_set(STATUS_MEMORY, "no memory for the list of %zu tensors", most);
-    }
-    for (int64_t i = 0; i < model->params.count; i++)
-        inventory_add(inventory, model->params.items[i], BLOCKS);
-    for (int64_t i = 0; i < model->params.count; i++)
-        for (int state = BLOCKS + 1; state < n_states; state++)
-            inventory_add(inventory, model->params.items[i], state);
-    return STATUS_OK;
-}
-
-/* The numbers in the bytes offset .. offset+size-1 of a tensor. */
-static struct tensor part_of(const struct tensor *tensor, uint64_t offset, size_t size)
-{
-    const size_t unit = dtype_size(tensor->dtype);
-    const struct tensor flat = tensor_as_2d(tensor, tensor_count(tensor), 1);
-    return tensor_slice(&flat, (int64_t)(offset / unit), (int64_t)(size / unit));
-}
 
 /* The bytes offset .. offset+size-1 of a tensor into target on all ranks: each gives those that are
  * its own. What all have, each takes from its own. */
@@ -160,21 +31,21 @@ static enum status gather_part(struct inventory *inventory, size_t index, uint64
     const uint64_t element = dtype_size(place->dtype);
     struct comm *comm = inventory->comm;
     struct backend *backend = inventory->backend;
-    if (!is_parted(inventory, index)) {
-        const struct tensor part = part_of(place, offset, size);
+    if (!inventory_is_parted(inventory, index)) {
+        const struct tensor part = inventory_part_of(place, offset, size);
         backend->ops->download(backend, target, &part, size);
         return backend_sync(backend);
     }
     enum status status = STATUS_OK;
     for (int r = 0; r < comm->size; r++) {
-        const struct run_range own = range_of(inventory, index, r);
+        const struct run_range own = inventory_range(inventory, index, r);
         const uint64_t start = element * (uint64_t)own.start, end = element * (uint64_t)own.end;
         const uint64_t from = offset > start ? offset : start;
         const uint64_t to = offset + size < end ? offset + size : end;
         if (from >= to)
             continue;
         if (r == comm->rank) {
-            const struct tensor part = part_of(place, from - start, to - from);
+            const struct tensor part = inventory_part_of(place, from - start, to - from);
             backend->ops->download(backend, target + (from - offset), &part, to - from);
             const enum status synced = backend_sync(backend);
             status = status < 0 ? status : synced;
@@ -185,30 +56,26 @@ static enum status gather_part(struct inventory *inventory, size_t index, uint64
     return status;
 }
 
-static enum status download_part(void *context, size_t index, uint64_t offset, void *target,
-                                 size_t size)
+static enum status gather_next(void *context, size_t index, uint64_t offset, void *target,
+                               size_t size)
 {
-    struct inventory *inventory = context;
-    if (inventory->comm) {
-        inventory->index = index;
-        inventory->offset = offset + size;
-        return gather_part(inventory, index, offset, target, size);
-    }
-    const struct tensor part = part_of(inventory->places[index], offset, size);
-    inventory->backend->ops->download(inventory->backend, target, &part, size);
-    return backend_sync(inventory->backend);
+    struct gathering *gathering = context;
+    gathering->index = index;
+    gathering->offset = offset + size;
+    return gather_part(&gathering->inventory, index, offset, target, size);
 }
 
 /* What a rank that does not write does meanwhile: gives its experts, block by block as rank 0 asks
  * for them. Rank 0 itself goes on so where it cannot write. */
-static enum status follow(struct inventory *inventory)
+static enum status follow(struct gathering *gathering)
 {
+    struct inventory *inventory = &gathering->inventory;
     char *block = malloc(SAFETENSORS_BLOCK_BYTES);
     enum status status = block ? STATUS_OK : status_set(STATUS_MEMORY, "no memory to save");
-    for (size_t i = inventory->index; block && i < inventory->count; i++) {
+    for (size_t i = gathering->index; block && i < inventory->count; i++) {
         const uint64_t total = inventory->tensors[i].size;
         uint64_t size = 0;
-        for (uint64_t at = i == inventory->index ? inventory->offset : 0; at < total; at += size) {
+        for (uint64_t at = i == gathering->index ? gathering->offset : 0; at < total; at += size) {
             const uint64_t left = total - at;
             size = left < SAFETENSORS_BLOCK_BYTES ? left : SAFETENSORS_BLOCK_BYTES;
             const enum status one = gather_part(inventory, i, at, block, size);
@@ -219,77 +86,154 @@ static enum status follow(struct inventory *inventory)
     return status;
 }
 
-static enum status ask_for_part(void *context, size_t index, uint64_t offset, void *target,
-                                size_t size)
-{
-    const struct inventory *inventory = context;
-    const struct model_source *given = inventory->given;
-    return given->read(given->context, inventory->tensors[index].name, offset, target, size);
-}
-
-/* Ends a saving on all ranks, each with its own status so far, which become one. A rank without an
- * inventory cannot give what the others wait for: the error stays its own, and ends them in time.
- * They wait longer than usual, since rank 0 waits for its disk. */
-static enum status finish_together(struct comm *comm, struct inventory *inventory,
-                                   enum status status)
+/* One status of all ranks. They wait longer than usual, since rank 0 waits for its disk. */
+static enum status agree_after_writing(struct comm *comm, enum status status)
 {
     enum { DISK_PATIENCE = 10 };
     const double timeout_s = comm->timeout_s;
-    if (!inventory->comm)
-        return status;
-    if (comm->rank != 0 || status < 0) {
-        char message[512];
-        snprintf(message, sizeof message, "%s", status_message());
-        const enum status followed = follow(inventory);
-        if (status < 0)
-            (void)status_set(status, "%s", message);
-        status = status < 0 ? status : followed;
-    }
     comm->timeout_s = DISK_PATIENCE * timeout_s;
     status = comm_agree(comm, status);
     comm->timeout_s = timeout_s;
     return status;
 }
 
-/* Writes what model_save() or model_save_from() describe; given NULL: the tensors are in memory. */
-static enum status save(struct model *model, const char *path, bool with_state,
-                        const struct safetensors_text *metadata, size_t n,
-                        const struct model_source *given)
+/* -- writing -- */
+
+/* Writes a file of the model's: texts about it, n more, and the inventory's tensors. */
+static enum status write_file(const struct model *model, const char *path,
+                              const struct inventory *inventory,
+                              const struct safetensors_text *metadata, size_t n,
+                              const struct safetensors_source *source)
 {
     CHECK(n + 3 <= MAX_METADATA, "%zu texts", n);
     struct safetensors_text texts[MAX_METADATA] = {{.key = "format", .value = format_name}};
     struct buffer config = {0}, subword = {0};
-    struct inventory inventory = {0};
     const struct subword_text model_bytes = subword_serialized(model->subword);
     enum status status = config_write(&model->config, CONFIG_PART_PORTABLE, &config);
     if (status >= 0)
         status = base64_encode(model_bytes.bytes, model_bytes.size, &subword);
-    if (status >= 0)
-        status = inventory_make(&inventory, model, with_state);
-    if (status < 0)
-        goto done;
     texts[1] = (struct safetensors_text){.key = "config", .value = config.data};
     texts[2] = (struct safetensors_text){.key = "subword", .value = subword.data};
     for (size_t i = 0; i < n; i++)
         texts[3 + i] = metadata[i];
-    inventory.given = given;
-    const struct safetensors_source source = {given ? ask_for_part : download_part, &inventory};
-    if (!inventory.comm || inventory.comm->rank == 0)
-        status = safetensors_write(path, inventory.tensors, inventory.count, texts, n + 3, &source);
-done:
-    if (!comm_is_alone(model->params.comm))
-        status = finish_together(model->params.comm, &inventory, status);
-    inventory_free(&inventory);
+    if (status >= 0)
+        status =
+            safetensors_write(path, inventory->tensors, inventory->count, texts, n + 3, source);
     buffer_free(&config);
     buffer_free(&subword);
     return status;
 }
 
-enum status model_save(struct model *model, const char *path, bool with_state,
-                       const struct safetensors_text *metadata, size_t n)
+/* What stands here is all there is. */
+static enum status save_here(const struct model *model, const char *path, enum inventory_kind kind,
+                             bool with_state, const struct safetensors_text *metadata, size_t n)
 {
-    return save(model, path, with_state, metadata, n, NULL);
+    struct inventory inventory = {0};
+    enum status status = inventory_make(&inventory, model, kind, with_state);
+    const struct safetensors_source source = {inventory_download, &inventory};
+    if (status >= 0)
+        status = write_file(model, path, &inventory, metadata, n, &source);
+    inventory_free(&inventory);
+    return status;
 }
+
+/* Rank 0 writes all to one file, and asks the others for theirs. A rank without an inventory cannot
+ * give what the others wait for: the error stays its own, and ends them in time. */
+static enum status save_gathered(const struct model *model, const char *path)
+{
+    struct comm *comm = model->params.comm;
+    struct gathering gathering = {0};
+    enum status status = inventory_make(&gathering.inventory, model, INVENTORY_WHOLE, false);
+    if (status < 0)
+        return status;
+    const struct safetensors_source source = {gather_next, &gathering};
+    if (comm->rank == 0)
+        status = write_file(model, path, &gathering.inventory, NULL, 0, &source);
+    if (comm->rank != 0 || status < 0) {
+        char message[512];
+        snprintf(message, sizeof message, "%s", status_message());
+        const enum status followed = follow(&gathering);
+        if (status < 0)
+            (void)status_set(status, "%s", message);
+        status = status < 0 ? status : followed;
+    }
+    inventory_free(&gathering.inventory);
+    return agree_after_writing(comm, status);
+}
+
+/* Each rank writes a shard of its own, then rank 0 the rest and their list. */
+static enum status save_shards(const struct model *model, const char *path,
+                               const struct safetensors_text *metadata, size_t n)
+{
+    struct comm *comm = model->params.comm;
+    struct safetensors_text texts[MAX_METADATA];
+    struct inventory own = {0};
+    struct buffer list = {0};
+    enum status status = comm_agree(comm, inventory_make(&own, model, INVENTORY_OWN, true));
+    if (status >= 0)
+        status = shards_write(&own, path, &list);
+    inventory_free(&own);
+    if (status >= 0) {
+        CHECK(n < MAX_METADATA, "%zu texts", n);
+        memcpy(texts, metadata, n * sizeof *metadata);
+        texts[n] = (struct safetensors_text){.key = SHARDS_KEY, .value = list.data};
+        if (comm->rank == 0)
+            status = save_here(model, path, INVENTORY_COMMON, true, texts, n + 1);
+        status = agree_after_writing(comm, status);
+    }
+    if (status >= 0 && comm->rank == 0)
+        shards_clean(path, list.data);
+    buffer_free(&list);
+    return status;
+}
+
+enum status model_save(struct model *model, const char *path)
+{
+    if (!comm_is_alone(model->params.comm))
+        return save_gathered(model, path);
+    return save_here(model, path, INVENTORY_WHOLE, false, NULL, 0);
+}
+
+enum status model_save_state(struct model *model, const char *path,
+                             const struct safetensors_text *metadata, size_t n)
+{
+    if (!comm_is_alone(model->params.comm))
+        return save_shards(model, path, metadata, n);
+    const enum status status = save_here(model, path, INVENTORY_WHOLE, true, metadata, n);
+    if (status >= 0)
+        shards_clean(path, NULL);
+    return status;
+}
+
+/* Passes on what is asked for of tensors that are not in memory. */
+struct giving {
+    const struct inventory *inventory;
+    const struct model_source *given;
+};
+
+static enum status ask_for_part(void *context, size_t index, uint64_t offset, void *target,
+                                size_t size)
+{
+    const struct giving *giving = context;
+    const struct model_source *given = giving->given;
+    return given->read(given->context, giving->inventory->tensors[index].name, offset, target,
+                       size);
+}
+
+enum status model_save_from(struct model *model, const char *path,
+                            const struct model_source *source)
+{
+    struct inventory inventory = {0};
+    struct giving giving = {&inventory, source};
+    const struct safetensors_source asking = {ask_for_part, &giving};
+    enum status status = inventory_make(&inventory, model, INVENTORY_WHOLE, false);
+    if (status >= 0)
+        status = write_file(model, path, &inventory, NULL, 0, &asking);
+    inventory_free(&inventory);
+    return status;
+}
+
+/* -- gathering in memory -- */
 
 /* Uploads what gather_part() gives of every tensor of from; places of whole are in their order. */
 static enum status gather_all(struct inventory *whole, struct inventory *from)
@@ -303,7 +247,7 @@ static enum status gather_all(struct inventory *whole, struct inventory *from)
         for (uint64_t at = 0; at < total && status >= 0; at += size) {
             size = total - at < SAFETENSORS_BLOCK_BYTES ? total - at : SAFETENSORS_BLOCK_BYTES;
             status = gather_part(from, i, at, block, size);
-            const struct tensor part = part_of(whole->places[i], at, size);
+            const struct tensor part = inventory_part_of(whole->places[i], at, size);
             whole->backend->ops->upload(whole->backend, &part, block, size);
         }
     }
@@ -320,9 +264,9 @@ enum status model_gather(struct model *whole, struct model *model)
     if (status >= 0)
         status = subword_open_bytes(&whole->subword, subword.bytes, subword.size, "a copy");
     if (status >= 0)
-        status = inventory_make(&to, whole, false);
+        status = inventory_make(&to, whole, INVENTORY_WHOLE, false);
     if (status >= 0)
-        status = inventory_make(&from, model, false);
+        status = inventory_make(&from, model, INVENTORY_WHOLE, false);
     status = comm_agree(model->params.comm, status);
     if (status >= 0)
         status = gather_all(&to, &from);
@@ -335,11 +279,7 @@ enum status model_gather(struct model *whole, struct model *model)
     return status;
 }
 
-enum status model_save_from(struct model *model, const char *path,
-                            const struct model_source *source)
-{
-    return save(model, path, false, NULL, 0, source);
-}
+/* -- reading -- */
 
 enum status model_read_head(const struct safetensors *file, const char *path, struct config *config,
                             struct subword **subword)
@@ -373,7 +313,7 @@ struct target {
 static struct target target_of(const struct inventory *inventory, size_t index)
 {
     const int rank = inventory->comm ? inventory->comm->rank : 0;
-    const struct run_range own = range_of(inventory, index, rank);
+    const struct run_range own = inventory_range(inventory, index, rank);
     return (struct target){.backend = inventory->backend,
                            .tensor = inventory->places[index],
                            .start =
@@ -390,7 +330,7 @@ static enum status upload_part(void *context, uint64_t offset, const void *bytes
     const uint64_t to = offset + size < end ? offset + size : end;
     if (from >= to)
         return STATUS_OK;
-    const struct tensor part = part_of(tensor, from - start, to - from);
+    const struct tensor part = inventory_part_of(tensor, from - start, to - from);
     target->backend->ops->upload(target->backend, &part, (const char *)bytes + (from - offset),
                                  to - from);
     return STATUS_OK;
@@ -427,11 +367,11 @@ static enum status read_tensor(const struct safetensors *file, const char *path,
 /* The blocks of a parameter, where they lie in the file. */
 static enum status map_blocks(struct param *param, struct safetensors *file, const char *path)
 {
-    char name[NAME_BYTES];
+    char name[INVENTORY_NAME_BYTES];
     const void *bytes = NULL;
     const struct safetensors_tensor *found = NULL;
-    name_state(name, param, BLOCKS);
-    const struct safetensors_tensor wanted = describe(&param->weight.blocks, name);
+    inventory_name(name, param, INVENTORY_BLOCKS);
+    const struct safetensors_tensor wanted = inventory_describe(&param->weight.blocks, name);
     enum status status = find_tensor(file, path, &wanted, &found);
     if (status >= 0)
         status = safetensors_map(file, found, found->size <= MODEL_VERIFIED_BYTES, &bytes);
@@ -444,36 +384,72 @@ static size_t count_known(const struct model *model, const struct safetensors *f
 {
     size_t count = 0;
     for (int64_t i = 0; i < model->params.count; i++)
-        for (int state = 0; state < STATES; state++) {
-            char name[NAME_BYTES];
-            name_state(name, model->params.items[i], state);
+        for (int state = 0; state < INVENTORY_STATES; state++) {
+            char name[INVENTORY_NAME_BYTES];
+            inventory_name(name, model->params.items[i], state);
             count += safetensors_find(file, name) != NULL;
         }
     return count;
+}
+
+/* Every tensor of a file must be one of the model's; those of a state without shards are all. */
+static enum status check_count(const struct model *model, const struct safetensors *file,
+                               const char *path, size_t n_whole)
+{
+    const size_t n_found = safetensors_count(file);
+    const size_t n_used = n_whole ? n_whole : count_known(model, file);
+    if (n_found == n_used)
+        return STATUS_OK;
+    return status_set(STATUS_FORMAT, "%s: %zu tensors where the configuration has %zu", path,
+                      n_found, n_used);
+}
+
+/* The shards of a state; NULL where it has none. */
+static enum status open_shards(struct shards **shards, const struct model *model,
+                               const struct safetensors *file, const char *path)
+{
+    const char *list = safetensors_metadata(file, SHARDS_KEY);
+    enum status status = list ? shards_open(shards, path, list) : STATUS_OK;
+    for (size_t i = 0; list && status >= 0 && i < shards_count(*shards); i++)
+        status = check_count(model, shards_get(*shards, i), path, 0);
+    return status;
+}
+
+/* Tensor number i of the model, from the file or its shards. */
+static enum status read_one(const struct inventory *inventory, size_t i,
+                            const struct safetensors *file, const struct shards *shards,
+                            const char *path)
+{
+    const struct safetensors_tensor *wanted = &inventory->tensors[i];
+    struct target target = target_of(inventory, i);
+    if (!shards || safetensors_find(file, wanted->name))
+        return read_tensor(file, path, wanted, target);
+    const int rank = inventory->comm ? inventory->comm->rank : 0;
+    const struct safetensors_sink sink = {upload_part, &target};
+    return shards_read(shards, wanted, inventory_range(inventory, i, rank), &sink);
 }
 
 enum status model_read_values(struct model *model, struct safetensors *file, const char *path,
                               bool with_state)
 {
     struct inventory inventory;
-    enum status status = inventory_make(&inventory, model, with_state);
-    if (status < 0)
-        return status;
-    const size_t n_found = safetensors_count(file);
-    const size_t n_used = with_state ? inventory.count : count_known(model, file);
-    if (n_found != n_used)
-        status = status_set(STATUS_FORMAT, "%s: %zu tensors where the configuration has %zu", path,
-                            n_found, n_used);
+    struct shards *shards = NULL;
+    enum status status = inventory_make(&inventory, model, INVENTORY_WHOLE, with_state);
+    if (status >= 0)
+        status = open_shards(&shards, model, file, path);
+    if (status >= 0)
+        status = check_count(model, file, path, with_state && !shards ? inventory.count : 0);
     for (int64_t i = 0; i < model->params.count && status >= 0; i++)
         if (model->params.items[i]->weight.blocks.rank)
             status = map_blocks(model->params.items[i], file, path);
     for (size_t i = 0; i < inventory.count && status >= 0; i++)
         if (inventory.places[i]->dtype != DTYPE_I8)
-            status = read_tensor(file, path, &inventory.tensors[i], target_of(&inventory, i));
+            status = read_one(&inventory, i, file, shards, path);
     if (status >= 0)
         status = backend_sync(inventory.backend);
     if (status >= 0)
         param_list_pack(&model->params);
+    shards_close(shards);
     inventory_free(&inventory);
     return status;
 }

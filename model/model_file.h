@@ -1,9 +1,10 @@
 /* Model files: the weights, the configuration and the subword model in one safetensors file.
  *
  * A checkpoint is such a file that also holds Adam's moments and the trainer's place, so that one
- * rename makes it whole. Tensors are named by param_list; moments add ".first" and ".second" or, of
- * factored ones, ".second_row" and ".second_column", and averages ".average"; only those that a
- * parameter has are there. Values pass from and to the backend in blocks, without a copy of all.
+ * rename makes it whole; several ranks save it in parts. Tensors are named by param_list; moments
+ * add ".first" and ".second" or, of factored ones, ".second_row" and ".second_column", and averages
+ * ".average"; only those that a parameter has are there. Values pass from and to the backend in
+ * blocks, without a copy of all.
  *
  * With model.dtype int8 a matrix is NAME.blocks (I8, backend/quantize.h) and NAME.scales. Blocks
  * come first, so that each starts at a multiple of 64 bytes, and are used where they lie in the
@@ -15,13 +16,18 @@
 #include "model/model.h"
 #include "model/safetensors.h"
 
-/* Where ranks divide a model's experts (params.comm): saving is collective, rank 0 writes the one
- * file, and all return the same status; reading is not, and each takes its share from the file. */
+/* Where ranks divide a model's experts (params.comm): saving is collective, and all return the same
+ * status; reading is not, and each takes its share. */
 
-/* Writes the model atomically. metadata [n]: more texts to keep; with_state: moments, too. Equal
- * models give equal bytes. */
-enum status model_save(struct model *model, const char *path, bool with_state,
-                       const struct safetensors_text *metadata, size_t n) STATUS_CHECKED;
+/* Writes the model, without states, atomically; equal models give equal bytes. Of several ranks
+ * rank 0 writes the one file. */
+enum status model_save(struct model *model, const char *path) STATUS_CHECKED;
+
+/* The same with states, and metadata [n], more texts to keep. Of several ranks each writes a shard
+ * beside (model/shards.h), and none needs memory or room for more than its own. Shards of an older
+ * state of this path are removed. */
+enum status model_save_state(struct model *model, const char *path,
+                             const struct safetensors_text *metadata, size_t n) STATUS_CHECKED;
 
 /* A copy of the values of a model whose experts ranks divide, with all of them, and the subword
  * model, on every rank; packed. Collective, with one status for all. On error whole is zeroed. */
@@ -51,9 +57,9 @@ enum status model_load(struct model *model, struct backend *backend,
 enum status model_read_head(const struct safetensors *file, const char *path, struct config *config,
                             struct subword **subword) STATUS_CHECKED;
 
-/* Reads all parameters, and with_state the moments, from an opened file into a model of the same
- * shape, and packs. Every parameter must be there and every tensor be used. A model in int8 borrows
- * the file. */
+/* Reads all parameters, and with_state the moments, from an opened file and its shards into a model
+ * of the same shape, and packs. Every parameter must be there and every tensor be used. A model in
+ * int8 borrows the file. */
 enum status model_read_values(struct model *model, struct safetensors *file, const char *path,
                               bool with_state) STATUS_CHECKED;
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "model/model_file.h"
+#include "model/shards.h"
 #include "tools/options.h"
 #include "tools/routing/routing.h"
 #include "tools/verbs.h"
@@ -64,14 +65,33 @@ static void print_tensors(const struct safetensors *file)
     }
 }
 
-static void print_summary(const struct safetensors *file, const char *path,
-                          const struct config *config, const struct subword *subword)
+static uint64_t count_numbers(const struct safetensors *file)
 {
     uint64_t numbers = 0;
     for (size_t i = 0; i < safetensors_count(file); i++) {
         const struct safetensors_tensor *tensor = safetensors_get(file, i);
         numbers += tensor->size / safetensors_type_size(tensor->type);
     }
+    return numbers;
+}
+
+static void print_numbers(const struct safetensors *file, const struct shards *shards)
+{
+    uint64_t numbers = count_numbers(file);
+    size_t tensors = safetensors_count(file);
+    for (size_t i = 0; i < shards_count(shards); i++) {
+        numbers += count_numbers(shards_get(shards, i));
+        tensors += safetensors_count(shards_get(shards, i));
+    }
+    printf("numbers: %" PRIu64 " in %zu tensors\n", numbers, tensors);
+    if (shards)
+        printf("shards: %zu, beside it\n", shards_count(shards));
+}
+
+static void print_summary(const struct safetensors *file, const struct shards *shards,
+                          const char *path, const struct config *config,
+                          const struct subword *subword)
+{
     const struct config_model *model = &config->model;
     const char *step = safetensors_metadata(file, "step");
     printf("file: %s\n", path);
@@ -81,7 +101,7 @@ static void print_summary(const struct safetensors *file, const char *path,
         printf("step: %s\n", step);
     if (model->dtype == CONFIG_DTYPE_INT8)
         printf("type: matrices in int8\n");
-    printf("numbers: %" PRIu64 " in %zu tensors\n", numbers, safetensors_count(file));
+    print_numbers(file, shards);
     printf("vocabulary: %" PRId32 " pieces\n", subword_size(subword));
     for (int64_t i = 0; i < config->data.languages.n; i++)
         printf("%s%s%s", i ? ", " : "languages: ", config->data.languages.name[i],
@@ -119,6 +139,7 @@ static enum status run(const struct info_options *options, const char *model)
 {
     struct buffer path = {0};
     struct safetensors *file = NULL;
+    struct shards *shards = NULL;
     struct subword *subword = NULL;
     struct config *config = malloc(sizeof *config);
     enum status status = config ? STATUS_OK : status_set(STATUS_MEMORY, "no memory");
@@ -128,17 +149,24 @@ static enum status run(const struct info_options *options, const char *model)
         status = safetensors_open(&file, path.data);
     if (status >= 0)
         status = model_read_head(file, path.data, config, &subword);
+    if (status >= 0 && safetensors_metadata(file, SHARDS_KEY))
+        status = shards_open(&shards, path.data, safetensors_metadata(file, SHARDS_KEY));
     if (status >= 0 && options->wants_check)
         status = safetensors_verify(file);
+    for (size_t i = 0; status >= 0 && options->wants_check && i < shards_count(shards); i++)
+        status = safetensors_verify(shards_get(shards, i));
     if (status >= 0 && options->wants_config)
         status = print_config(config);
     if (status >= 0 && options->wants_tensors)
         print_tensors(file);
+    for (size_t i = 0; status >= 0 && options->wants_tensors && i < shards_count(shards); i++)
+        print_tensors(shards_get(shards, i));
     if (status >= 0 && !options->wants_config && !options->wants_tensors)
-        print_summary(file, path.data, config, subword);
+        print_summary(file, shards, path.data, config, subword);
     if (status >= 0 && options->wants_check)
         printf("check: all tensors agree with their hashes\n");
     subword_free(subword);
+    shards_close(shards);
     safetensors_close(file);
     free(config);
     buffer_free(&path);

@@ -30,7 +30,7 @@ enum status checkpoint_save(struct model *model, const char *directory, const st
         texts[i] = (struct safetensors_text){.key = keys[i], .value = values[i]};
     char path[CONFIG_PATH_BYTES + 32];
     checkpoint_path(directory, path, sizeof path);
-    return model_save(model, path, true, texts, FIELDS);
+    return model_save_state(model, path, texts, FIELDS);
 }
 
 enum status checkpoint_read_place(const struct safetensors *file, const char *path,

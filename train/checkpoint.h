@@ -1,8 +1,9 @@
 /* A training's place: what, beside weights and moments, an exact continuation needs.
  *
  * Random numbers are functions of (seed, step, place), and an epoch's order of (seed, epoch), so a
- * few whole numbers are all. One file, DIR/last/state.safetensors, holds everything and is replaced
- * by one rename: whenever the process dies, the old or the new one is there, whole. */
+ * few whole numbers are all. One file, DIR/last/state.safetensors, holds everything, or with
+ * several ranks what all have and a list of the shards beside it, and is replaced by one rename:
+ * whenever the processes die, the old or the new state is there, whole. */
 #ifndef MIXT_TRAIN_CHECKPOINT_H
 #define MIXT_TRAIN_CHECKPOINT_H
 

@@ -223,7 +223,7 @@ static enum status save_best(struct trainer *trainer)
 {
     char path[CONFIG_PATH_BYTES + 32];
     snprintf(path, sizeof path, "%s/best.safetensors", trainer->config->save.dir);
-    return model_save(&trainer->model, path, false, NULL, 0);
+    return model_save(&trainer->model, path);
 }
 
 static enum status fill_batch(void *context, int64_t index, struct batch *batch)
@@ -415,22 +415,22 @@ static enum status run(struct trainer *trainer)
 
 /* An error that is all ranks': rank 0 tells it before another leaves, since the launcher ends those
  * that are left. */
-static void tell_failure(const struct trainer *trainer, bool is_common, void (*tell)(void))
+static void tell_failure(const struct trainer *trainer, bool is_common, void (*say)(void))
 {
     if (trainer->is_writer || !is_common)
-        tell();
+        say();
     if (is_common && !comm_is_alone(trainer->comm))
         (void)!comm_barrier(trainer->comm); /* where it fails, the others have left */
 }
 
-enum status trainer_run(const struct config *config, struct comm *comm, void (*tell)(void),
+enum status trainer_run(const struct config *config, struct comm *comm, void (*say)(void),
                         int *signal_number, bool *is_common)
 {
     struct trainer *trainer = calloc(1, sizeof *trainer);
     *is_common = comm_is_alone(comm);
     if (!trainer) {
         const enum status status = status_set(STATUS_MEMORY, "no memory to train");
-        tell();
+        say();
         return status;
     }
     trainer->config = config;
@@ -444,7 +444,7 @@ enum status trainer_run(const struct config *config, struct comm *comm, void (*t
     *is_common = *is_common || trainer->has_ended || trainer->is_common;
     *signal_number = trainer->signal_number ? trainer->signal_number : signals_stop();
     if (status < 0)
-        tell_failure(trainer, *is_common, tell);
+        tell_failure(trainer, *is_common, say);
     trainer_close(trainer);
     free(trainer);
     return status;

@@ -15,9 +15,9 @@
  * comm, borrowed: the ranks that train together, one model on the same batches, all with the same
  * config; NULL or alone: this one. Rank 0 writes and reports. *is_common: all ranks return the same
  * status, and comm is closed; where that is false, others may wait for this rank, and the caller
- * has to end them, comm_abort(). tell is called where an error is to be told to the user, which is
+ * has to end them, comm_abort(). say is called where an error is to be told to the user, which is
  * status_message(): on rank 0 alone if all have it, and before any of them returns. */
-enum status trainer_run(const struct config *config, struct comm *comm, void (*tell)(void),
+enum status trainer_run(const struct config *config, struct comm *comm, void (*say)(void),
                         int *signal_number, bool *is_common) STATUS_CHECKED;
 
 #endif

@@ -8,11 +8,13 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
 
-from harness import ENVIRONMENT, expect, main, Result
+from harness import (ENVIRONMENT, expect, expect_error, expect_same_files, main, Result,
+                     snapshot)
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "comm"))
 import ranks  # noqa: E402
@@ -148,6 +150,69 @@ def test_other_ranks_continue(bench):
     expect_same_run(bench, "alone", "then itself", "without mpirun")
 
 
+def test_shards(bench):
+    """A state of four ranks is four shards and their list, which older ones do not outlive, and is
+    read by every verb; by one rank it becomes one file again."""
+    make_run(bench, steps=6, every=3)
+    name = libraries(bench.program)[0]
+    bench.train("alone")
+    train_ranks(bench, name, 4, "four")
+    wanted = ["state.safetensors"] + [f"state-2-{r}-of-4.safetensors" for r in (1, 2, 3, 4)]
+    expect(sorted(os.listdir(bench.path("four", "last"))) == sorted(wanted),
+           os.listdir(bench.path("four", "last")))
+    text = bench.read("valid.src")
+    found = [bench.run("translate", "-m", f"{run}/last/state.safetensors", stdin=text)
+             for run in ("alone", "four")]
+    expect(found[0].code == found[1].code == 0 and found[0].out == found[1].out, str(found[1]))
+    info = bench.run("info", "--check", "four/last/state.safetensors")
+    alone = bench.run("info", "alone/last/state.safetensors")
+    expect(info.code == 0 and b"shards: 4" in info.out, str(info))
+    count = [line for line in alone.out.splitlines() if line.startswith(b"numbers: ")][0].split()[1]
+    expect(b"numbers: " + count in info.out, f"{info} for {alone}")
+    expect_error(bench.run("convert", "-m", "four/last/state.safetensors", "--dtype=int8",
+                           "x.safetensors"), 3, "shards")
+    bench.train("four", "train.steps=7")
+    expect(os.listdir(bench.path("four", "last")) == ["state.safetensors"], "shards are left")
+
+
+def flip_a_bit(path):
+    """Of an expert's weights, which every verb reads."""
+    with open(path, "r+b") as file:
+        size = struct.unpack("<Q", file.read(8))[0]
+        header = json.loads(file.read(size))
+        begin = min(tensor["data_offsets"][0] for name, tensor in header.items()
+                    if ".expert." in name and not name.endswith((".first", ".second")))
+        file.seek(8 + size + begin)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 4]))
+
+
+def test_damaged_shards(bench):
+    """One missing, cut, changed or foreign shard is named by whoever reads the state, and nothing
+    is written."""
+    make_run(bench, steps=6, every=3)
+    name = libraries(bench.program)[0]
+    train_ranks(bench, name, 4, "run")
+    train_ranks(bench, name, 4, "other", "train.seed=2")
+    shard = "state-2-3-of-4.safetensors"
+    for kind, damage, code in (
+            ("missing", os.unlink, 1),
+            ("cut", lambda path: os.truncate(path, os.path.getsize(path) - 100), 3),
+            ("changed", flip_a_bit, 3),
+            ("foreign", lambda path: shutil.copy(bench.path("other", "last", shard), path), 3)):
+        shutil.copytree(bench.path("run"), bench.path(kind))
+        damage(bench.path(kind, "last", shard))
+        before = snapshot(bench.path(kind), (".safetensors",))
+        for result in (bench.run("translate", "-m", kind + "/last/state.safetensors", stdin=b"a\n"),
+                       bench.run("info", "--check", kind + "/last/state.safetensors")):
+            expect_error(result, code, shard)
+        for count in (1, 3):
+            result = finish(launch(bench, name, count, "save.dir=" + kind, "train.steps=9"))
+            expect_one_message(result, code, shard)
+        expect_same_files(before, snapshot(bench.path(kind), (".safetensors",)), kind)
+
+
 def test_few_sentences(bench):
     """Batches of one sentence and of a few: ranks without any take part."""
     make_run(bench, batch_tokens=24, steps=30, every=30)
@@ -199,19 +264,19 @@ def test_one_rank_fails(bench):
 
 
 def test_full_disk(bench):
-    """Rank 0 cannot write the checkpoint to its end: all stop, and what was there stays."""
+    """No rank can write its shard to the end: all stop, and what was there stays."""
     make_run(bench, every=100)
     large = ("model.moe.expert.hidden=16384", "save.every=3")
     limited = ("sh", "-c", 'ulimit -f 32768 && exec "$0" "$@"')  # 32 MiB: MPI makes files, too
     for name in libraries(bench.program):
         train_ranks(bench, name, 2, name, "train.steps=2", *large)
-        before = bench.read(name, "last", "state.safetensors")
-        expect(len(before) > 2 * 32768 * 1024, "the state is too small for this test")
+        before = snapshot(bench.path(name, "last"))
+        expect(len(before) == 3 and sorted(map(len, before.values()))[1] > 32768 * 1024,
+               "the shards are too small for this test")
         result = finish(launch(bench, name, 2, "save.dir=" + name, "train.steps=10", *large,
                                before=limited))
-        expect_one_message(result, 1, "state.safetensors")
-        expect(bench.read(name, "last", "state.safetensors") == before, "the state is damaged")
-        expect(os.listdir(bench.path(name, "last")) == ["state.safetensors"], "a torn file is left")
+        expect_one_message(result, 1, "state-2-")
+        expect_same_files(before, snapshot(bench.path(name, "last")), "what a full disk left")
 
 
 def test_lost_directory(bench):
@@ -221,7 +286,7 @@ def test_lost_directory(bench):
         while b"step 3/" not in process.stderr.readline():
             expect(process.poll() is None, "the training ended")
         shutil.rmtree(bench.path("run", "last"))
-        expect_one_message(finish(process), 1, "state.safetensors")
+        expect_one_message(finish(process), 1, "last/state-")
 
 
 def test_diverged(bench):
@@ -271,7 +336,8 @@ if __name__ == "__main__":
         print("skipped: no MPI library with its module")
         sys.exit(ranks.SKIPPED)
     tests = [test_same_losses, test_reproducible, test_gpus, test_other_ranks_continue,
-             test_few_sentences, test_refused, test_one_rank_fails, test_full_disk,
+             test_shards, test_damaged_shards, test_few_sentences, test_refused,
+             test_one_rank_fails, test_full_disk,
              test_lost_directory, test_diverged]
     if "openmpi" in libraries(os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "")):
         tests += [test_signal_to_one, test_hanging_rank]
