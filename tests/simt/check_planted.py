@@ -38,6 +38,7 @@ EXPECTED = {
     "shared_overrun": (WRONG, "use-after-poison", "out of bounds: write"),
     "read_overrun": (None, "use-after-poison", "out of bounds: read"),
     "write_overrun": (None, "use-after-poison", "out of bounds: write"),
+    "local_overrun": (None, "out of bounds", "out of bounds: index 2"),
     "misaligned": (WRONG, "misaligned address", "misaligned: access"),
     "global_unwritten": (None, None, "uninitialised: read"),
     "no_atomic": (None, None, "race: "),
@@ -116,7 +117,7 @@ SANITIZE = ["-fsanitize=address,undefined"]
 SETTINGS = {  # of the emulator, of kernels
     "plain": (["-O2"], ["-O2"]),
     "asan": (["-O1"] + SANITIZE, ["-O1"] + SANITIZE),
-    "check": (["-O2", "-DSIMT_CHECK"], ["-O1", "-fsanitize=thread,alignment"]),
+    "check": (["-O2", "-DSIMT_CHECK"], ["-O1", "-fsanitize=thread,alignment,array-bounds"]),
 }
 
 

@@ -100,6 +100,19 @@ void __ubsan_handle_type_mismatch_v1(type_mismatch *what, uintptr_t p)
                  what->line, 1u << what->log_alignment, simt::heap_describe((void *)p).c_str());
 }
 
+/* What -fsanitize=bounds calls: arrays on a thread's own stack are not device memory. */
+struct out_of_bounds {
+    const char *file;
+    uint32_t line, column;
+    void *array_type, *index_type;
+};
+
+void __ubsan_handle_out_of_bounds(out_of_bounds *what, uintptr_t index)
+{
+    simt::report("out of bounds: index %zu of an array at %s:%u", (size_t)index, what->file,
+                 what->line);
+}
+
 void __tsan_init(void)
 {
 }

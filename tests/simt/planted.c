@@ -30,6 +30,7 @@ static const char *const names[N_DEFECTS] = {
     "shared_overrun",
     "read_overrun",
     "write_overrun",
+    "local_overrun",
     "misaligned",
     "global_unwritten",
     "no_atomic",

@@ -26,6 +26,7 @@ enum defect {
     SHARED_OVERRUN,
     READ_OVERRUN,
     WRITE_OVERRUN,
+    LOCAL_OVERRUN, /* of an array of the thread's own */
     MISALIGNED,
     GLOBAL_UNWRITTEN,
     NO_ATOMIC,
