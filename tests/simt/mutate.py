@@ -1,229 +1,223 @@
 #!/usr/bin/env python3
 """Breaks the CUDA kernels on purpose, one place after the other, and counts what the tests see.
 
-    tests/simt/mutate.py WORK [--only topk.cu] [--seeds 2] [--list]
+    mutate.py run ROOT TEST_OPS TEST_KERNELS MODULE_FOLDER [--only topk.cu] [--number N] [--jobs 2]
+    mutate.py list ROOT
+    mutate.py rewrite ROOT FILE.cu OUTPUT
+    mutate.py self-test
 
-WORK is a folder for a copy of the sources and a build of it; it is kept, and used again. Each
-barrier is deleted, each atomic operation becomes a plain one, and each comparison with a bound
-becomes true, or one too many where it ends a loop. Then the operations of the file, and those that
-call its launchers, run against the reference on the emulator that checks every access. A mutant
-lives if nothing fails; those that must live are listed in doc/cuda.md with the reason. Not part of
-the tests: it takes hours.
+All mutants of a kernel file (mutants.py) are in one text, and SIMT_MUTANT chooses one of them: the
+build makes one module of all kernel files, and `run` opens it once a mutant and test. Tests are
+those of operations against the reference on the emulator that checks every access, and those of
+launchers with grids of two blocks; only those run that come to the place, the shortest first, until
+one fails. A mutant lives if nothing fails. `run` fails where fewer than 95 of 100 are caught, or
+where one lives that doc/cuda.md does not argue.
 """
 import argparse
+import concurrent.futures
 import os
-import re
-import shutil
+import select
 import subprocess
 import sys
+import tempfile
+import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-KERNELS = os.path.join("backend", "cuda")
+import mutants
+
 BACKEND = "cuda-emu"
-MODULE = os.path.join("tests", "cuda", "check")
-BARRIER = re.compile(r"__sync(threads|warp)\(\);")
-ATOMIC = re.compile(r"\batomic(Add|Max|Min|Exch|CAS)\(")
-COMPARED = re.compile(r" (<|>=) ")
-DEVICE = re.compile(r"^(template .*)?.*(__global__|__device__)", re.M)
-FUNCTION = re.compile(r"^[\w\" ]+[ *](\w+)\([^;{}]*\)\n\{(.*?)^\}", re.M | re.S)
-TIMEOUT = 600
+KERNELS = "kernels"  # the test of launchers, among the names of operations
+LIMIT = 30           # seconds at least, and so many times a test's own, before it counts as endless
+TIMES = 5
+WANTED = 0.95
+FAILED = (b"FAILED", b"simt:", b"test_ops:")
 
 
-def parts_of_device(text):
-    """(start, end) of the bodies of functions that run on the device."""
+class Tests:
+    """What can be run, how, and what came to which place in how much time."""
+
+    def __init__(self, options):
+        self.test_ops, self.test_kernels = options.test_ops, options.test_kernels
+        self.environment = {**os.environ, "LD_LIBRARY_PATH": options.folder,
+                            "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "1"}
+        self.seconds, self.reached = {}, {}
+
+    def names(self):
+        listed = subprocess.run([self.test_ops, "--list"], stdout=subprocess.PIPE, text=True,
+                                check=True).stdout.split()
+        return [KERNELS] + list(dict.fromkeys(listed))
+
+    def command(self, name):
+        if name == KERNELS:
+            return [self.test_kernels]
+        return ["stdbuf", "-oL", self.test_ops, "--backend", BACKEND, "--only", name]
+
+    def run(self, name, settings, limit):
+        """What went wrong first, or "" for nothing."""
+        process = subprocess.Popen(self.command(name), stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, env={**self.environment, **settings})
+        try:
+            return first_failure(process, time.monotonic() + limit)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+    def explore(self, name):
+        """Runs a test with nothing broken, to see where it comes to."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "reached")
+            begin = time.monotonic()
+            seen = self.run(name, {"SIMT_MUTANTS_REACHED": path}, 3600)
+            self.seconds[name] = time.monotonic() - begin
+            if seen:
+                sys.exit(f"{name} fails with nothing broken: {seen}")
+            with open(path, encoding="ascii") as file:
+                self.reached[name] = {int(word) for word in file.read().split()}
+
+    def judge(self, number):
+        """(what the tests saw of a mutant or "", how many came to it)."""
+        names = [name for name in self.reached if number in self.reached[name]]
+        for name in sorted(names, key=self.seconds.get):
+            seen = self.run(name, {"SIMT_MUTANT": str(number)},
+                            max(LIMIT, TIMES * self.seconds[name]))
+            if seen:
+                return f"{name}: {seen}", len(names)
+        return "", len(names)
+
+
+def first_failure(process, end):
+    """Reads a test's lines until one tells of a failure, it ends, or the time is up."""
+    source, rest = process.stdout.fileno(), b""
+    while True:
+        ready, _, _ = select.select([source], [], [], max(0, end - time.monotonic()))
+        if not ready:
+            return "no end"
+        piece = os.read(source, 65536)
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if line.startswith(FAILED):
+                return line.decode(errors="replace")
+        if not piece:
+            code = process.wait()
+            return f"exit code {code}" if code else ""
+
+
+def wanted_mutants(options):
+    """(file, mutant) of those to run."""
     found = []
-    for match in DEVICE.finditer(text):
-        start = text.find("{", text.find(")", match.end()))
-        depth, at = 0, start
-        while at >= 0 and at < len(text):
-            depth += {"{": 1, "}": -1}.get(text[at], 0)
-            if depth == 0:
-                break
-            at += 1
-        found.append((start, at))
+    for name, (_, places) in mutants.read_all(options.root).items():
+        if options.only in (None, name):
+            found += [(name, mutant) for mutant in places
+                      if options.number in (None, mutant.number)]
     return found
 
 
-def operand(text, at, step, ends):
-    """Where the operand that begins at `at` ends, walking by `step` to what bounds it."""
-    depth = 0
-    opening, closing = ("([{", ")]}") if step > 0 else (")]}", "([{")
-    while True:
-        if depth == 0 and (text[at] in closing or any(text.startswith(e, at) for e in ends)):
-            return at
-        depth += (text[at] in opening) - (text[at] in closing)
-        at += step
+def argued(root):
+    """The text of doc/cuda.md, where those that live are named as "FILE FUNCTION: PLACE"."""
+    with open(os.path.join(root, "doc", "cuda.md"), encoding="utf-8") as file:
+        return file.read()
 
 
-def comparison(text, match):
-    """(start, end, is_loop) of a comparison such as "i < n"."""
-    ends = ["&&", "||", ";", ",", "?", ":", "=", "return"]
-    start = operand(text, match.start() - 1, -1, ["&", "|", ";", ",", "?", ":", "=", "\n"])
-    keyword = text.find("return", start, match.start())
-    start = start if keyword < 0 else keyword + len("return") - 1
-    end = operand(text, match.end(), 1, ends)
-    line = text[text.rfind("\n", 0, match.start()) + 1:match.start()]
-    is_loop = "for (" in line and line.count(";", line.rfind("for (")) == 1
-    return start + 1, end, is_loop
+def report(total, alive, doc):
+    """Prints the sum of it; whether it is as it should be."""
+    caught = total - len(alive)
+    print(f"{caught} of {total} caught ({100 * caught / max(1, total):.1f} %)")
+    is_fine = caught >= WANTED * total
+    for title in alive:
+        is_known = f"`{title}`" in doc
+        is_fine = is_fine and is_known
+        print(f"lives, {'argued' if is_known else 'NOT ARGUED'}: {title}")
+    return is_fine
 
 
-def mutants_of(text):
-    """(name, mutated text) for each place of a file."""
-    found = []
-    for start, end in parts_of_device(text):
-        for match in BARRIER.finditer(text, start, end):
-            found.append((match.start(), "barrier", match.start(), match.end(), ";"))
-        for match in ATOMIC.finditer(text, start, end):
-            found.append((match.start(), "atomic", match.start(), match.end(),
-                          f"plain{match.group(1)}("))
-        for match in COMPARED.finditer(text, start, end):
-            first, last, is_loop = comparison(text, match)
-            written = text[first:last].strip()
-            other = {"<": "<=", ">=": ">"}[match.group(1)]
-            broken = written.replace(f" {match.group(1)} ", f" {other} ", 1) if is_loop else "true"
-            found.append((match.start(), f"bound {written}", first, last, f" {broken}"))
-    result = []
-    for place, name, first, last, new in sorted(set(found)):
-        line = text.count("\n", 0, place) + 1
-        result.append((f"{line}: {name}", text[:first] + new + text[last:]))
-    return result
+def run(options):
+    tests, chosen, alive = Tests(options), wanted_mutants(options), []
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(tests.explore, tests.names()))
+        print(f"{len(tests.seconds)} tests, {sum(tests.seconds.values()):.0f} s", flush=True)
+        verdicts = pool.map(lambda pair: tests.judge(pair[1].number), chosen)
+        for (name, mutant), (seen, n_tests) in zip(chosen, verdicts):
+            title = f"{name} {mutant.label}"
+            print(f"{mutant.number} {name}:{mutant.line} {mutant.label}: "
+                  f"{seen or 'LIVES'} [{n_tests} tests]", flush=True)
+            if not seen:
+                alive.append(title)
+    return report(len(chosen), alive, argued(options.root))
 
 
-PLAIN = """
-template <class T> __device__ static T plainAdd(T *p, T v) { T o = *p; *p = o + v; return o; }
-template <class T> __device__ static T plainMax(T *p, T v)
-{ T o = *p; *p = o > v ? o : v; return o; }
-template <class T> __device__ static T plainMin(T *p, T v)
-{ T o = *p; *p = o < v ? o : v; return o; }
-template <class T> __device__ static T plainExch(T *p, T v) { T o = *p; *p = v; return o; }
-template <class T> __device__ static T plainCAS(T *p, T c, T v)
-{ T o = *p; *p = o == c ? v : o; return o; }
+def list_all(options):
+    for name, (_, places) in mutants.read_all(options.root).items():
+        for mutant in places:
+            print(f"{mutant.number} {name}:{mutant.line} {mutant.label}")
+    return True
+
+
+def rewrite(options):
+    text = mutants.rewrite(options.root, os.path.basename(options.file))
+    with open(options.output, "w", encoding="utf-8") as file:
+        file.write(text)
+    return True
+
+
+SAMPLE = """
+static int host(int n) { return n < 3 ? 1 : 0; }
+__global__ void sample_kernel(int *y, const int *x, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (f(i, x[i] < 2) < n && i >= 3)
+            atomicAdd(&y[x[i]], 1);
+    __syncthreads();
+}
+"""
+SAMPLE_SWITCHED = """
+static int host(int n) { return n < 3 ? 1 : 0; }
+__global__ void sample_kernel(int *y, const int *x, int n)
+{
+    for (int i = 0; (simt_is_mutant(1) ? (i <= n) : (i < n)); i++)
+        if ((simt_is_mutant(2) ? (true) : (f(i, (simt_is_mutant(3) ? (true) : (x[i] < 2))) < n)) \
+&& (simt_is_mutant(5) ? (false) : ((simt_is_mutant(4) ? (true) : (i >= 3)))))
+            (simt_is_mutant(6) ? (plainAdd(&y[x[i]], 1)) : (atomicAdd(&y[x[i]], 1)));
+    { if (!simt_is_mutant(7)) __syncthreads(); }
+}
 """
 
 
-def launchers_of(folder, name):
-    with open(os.path.join(folder, name), encoding="utf-8") as file:
-        return set(re.findall(r'extern "C" \w+ (\w+)\(', file.read()))
-
-
-def operations_of(folder, name):
-    """The operations whose host code calls a launcher of the file, at any remove."""
-    wanted = launchers_of(folder, name)
-    texts = {}
-    for other in os.listdir(folder):
-        if other.endswith((".cu", ".c")):
-            with open(os.path.join(folder, other), encoding="utf-8") as file:
-                texts[other] = file.read()
-    changed = True
-    while changed:  # functions that call one of those wanted
-        changed = False
-        for text in texts.values():
-            for match in FUNCTION.finditer(text):
-                calls = any(re.search(rf"\b{w}\(", match.group(2)) for w in wanted)
-                if calls and match.group(1) not in wanted:
-                    wanted.add(match.group(1))
-                    changed = True
-    found = set()
-    for text in texts.values():
-        for op, function in re.findall(r"ops->(\w+) = (\w+);", text):
-            if function in wanted:
-                found.add(op)
-    return sorted(found)
-
-
-def checks_of(build):
-    """What test_ops can check alone."""
-    return run([os.path.join(build, "tests", "op", "test_ops"), "--list"]).stdout.split()
-
-
-def run(command, **options):
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          errors="replace", **options)
-
-
-def prepare(work):
-    """A copy of the sources as they are, and a build of the checked module and of test_ops."""
-    copy, build = os.path.join(work, "source"), os.path.join(work, "build")
-    shutil.rmtree(copy, ignore_errors=True)
-    listed = run(["git", "-C", ROOT, "ls-files"]).stdout.split("\n")
-    for name in filter(None, listed):
-        target = os.path.join(copy, name)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        shutil.copy2(os.path.join(ROOT, name), target)
-    if not os.path.isdir(build):
-        done = run(["meson", "setup", build, copy, "-Dcuda=disabled"])
-        if done.returncode != 0:
-            sys.exit(done.stdout)
-    return copy, build
-
-
-def build_and_test(build, operations, seeds):
-    """None: it does not compile; else what the tests saw, "" for nothing."""
-    module = os.path.join(MODULE, f"libmixt-{BACKEND}.so")
-    if run(["ninja", "-C", build, "tests/op/test_ops", module]).returncode:
-        return None
-    environment = {**os.environ, "LD_LIBRARY_PATH": os.path.join(build, MODULE)}
-    for seed in range(1, seeds + 1):
-        for operation in operations:
-            try:
-                done = run([os.path.join(build, "tests", "op", "test_ops"), "--backend", BACKEND,
-                            "--only", operation, "--seed", str(seed)], env=environment,
-                           timeout=TIMEOUT)
-            except subprocess.TimeoutExpired:
-                return f"{operation}: no end"
-            if done.returncode != 0:
-                lines = [line for line in done.stdout.split("\n") if line.strip()]
-                return f"{operation}: {lines[0] if lines else done.returncode}"
-    return ""
+def self_test(_):
+    """Every kind of place in a small text, one within another; nothing of the host's."""
+    places = mutants.places_of(SAMPLE)
+    for number, mutant in enumerate(places, 1):
+        mutant.number = number
+    got = mutants.switched(SAMPLE, places, 0, len(SAMPLE))
+    if got != SAMPLE_SWITCHED:
+        print(f"FAILED: the sample became{got}")
+    failed = [line for line in (b"FAILED x", b"simt: race: write") if not line.startswith(FAILED)]
+    is_judged = not report(20, ["a.cu f: barrier"], "") and \
+        report(20, ["a.cu f: barrier"], "| `a.cu f: barrier` |") and \
+        not report(20, ["a", "b"], "`a` `b`")
+    return got == SAMPLE_SWITCHED and not failed and is_judged
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work")
-    parser.add_argument("--only", help="one file of backend/cuda")
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--list", action="store_true", help="name the mutants, run nothing")
+    parts = parser.add_subparsers(dest="what", required=True)
+    part = parts.add_parser("run")
+    for name in ("root", "test_ops", "test_kernels", "folder"):
+        part.add_argument(name)
+    part.add_argument("--only", help="one file of backend/cuda")
+    part.add_argument("--number", type=int, help="one mutant")
+    part.add_argument("--jobs", type=int, default=2)
+    part.set_defaults(do=run)
+    part = parts.add_parser("list")
+    part.add_argument("root")
+    part.set_defaults(do=list_all)
+    part = parts.add_parser("rewrite")
+    for name in ("root", "file", "output"):
+        part.add_argument(name)
+    part.set_defaults(do=rewrite)
+    parts.add_parser("self-test").set_defaults(do=self_test)
     options = parser.parse_args()
-    source = os.path.join(ROOT, KERNELS)
-    names = [options.only] if options.only else sorted(n for n in os.listdir(source)
-                                                       if n.endswith(".cu"))
-    copy, build = (None, None) if options.list else prepare(options.work)
-    caught, lived = 0, []
-    for name in names:
-        with open(os.path.join(source, name), encoding="utf-8") as file:
-            text = file.read()
-        operations = operations_of(source, name)
-        if build:
-            known = checks_of(build)
-            operations = [operation for operation in operations if operation in known]
-        print(f"{name}: {' '.join(operations)}", flush=True)
-        target = os.path.join(copy, KERNELS, name) if copy else None
-        if target and build_and_test(build, operations, options.seeds) != "":
-            sys.exit(f"{name} fails as it is")
-        for label, mutated in mutants_of(text):
-            if options.list:
-                print(f"  {label}")
-                continue
-            include = mutated.index("\n", mutated.index("#include")) + 1
-            with open(target, "w", encoding="utf-8") as file:
-                file.write(mutated[:include] + PLAIN + mutated[include:])
-            seen = build_and_test(build, operations, options.seeds)
-            if seen is None:
-                print(f"  {label}: does not compile", flush=True)
-                continue
-            caught += seen != ""
-            if seen == "":
-                lived.append(f"{name}:{label}")
-            print(f"  {label}: {seen or 'LIVES'}", flush=True)
-        if target:
-            with open(target, "w", encoding="utf-8") as file:
-                file.write(text)
-    if not options.list:
-        total = caught + len(lived)
-        print(f"{caught} of {total} caught ({100 * caught / max(1, total):.1f} %)")
-        for label in lived:
-            print(f"lives: {label}")
+    sys.exit(0 if options.do(options) else 1)
 
 
 if __name__ == "__main__":
