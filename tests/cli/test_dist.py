@@ -93,6 +93,48 @@ def test_gpus(bench):
             expect("computing on" in file.read(), "the log should name the GPU")
 
 
+def launch_failing(bench, rank, n, directory):
+    """Two emulated GPUs; on one rank the n-th call of NCCL fails."""
+    before = ("sh", "-c", 'test "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = %d && '
+              'export SIMT_FAIL_CALL=%d SIMT_FAIL_LIBRARY=nccl; exec "$0" "$@"' % (rank, n))
+    return launch(bench, libraries(bench.program)[0], 2, "save.dir=" + directory,
+                  "train.device=cuda-emu", "dist.timeout_s=60", before=before)
+
+
+def expect_failed_call(result, what):
+    """A line of each rank at most, of which one names NCCL; nothing that the emulator says."""
+    lines = [line for line in result.err.splitlines() if line.startswith("mixt: ")]
+    expect(result.code == 1 and 1 <= len(lines) <= 2, f"{what}: {result}")
+    expect(all(line.startswith("mixt: rank ") for line in lines), f"{what}: {result}")
+    expect(any(": NCCL: " in line for line in lines), f"{what}: {result}")
+    expect("simt:" not in result.err, f"{what}: {result}")
+
+
+def test_failing_gpus(bench):
+    """The n-th call of NCCL fails on one of two ranks: it says so in one line, and the other does
+    not wait for it. MIXT_ALL_CALLS: each of the first calls, and then ever fewer, up to a job that
+    has fewer than n."""
+    folder = os.environ.get("MIXT_EMULATED_FOLDER")
+    if not folder:
+        print("     no emulated module")
+        return
+    make_run(bench, steps=1, every=1, batch_tokens=100)
+    os.environ["LD_LIBRARY_PATH"] = folder
+    is_all = "MIXT_ALL_CALLS" in os.environ
+    for rank in range(2):
+        calls = [*range(1, 17), *range(17, 80, 6)] if is_all else [1, 2 + 6 * rank]
+        codes = []
+        for n in calls:
+            start_s = time.monotonic()
+            result = finish(launch_failing(bench, rank, n, f"run{rank} {n}"))
+            codes.append(result.code)
+            if result.code == 0 and n > 16:
+                break
+            expect_failed_call(result, f"rank {rank}, call {n}")
+            expect(time.monotonic() - start_s < 50, f"rank {rank}, call {n}: the other waited")
+        expect(not is_all or codes[-1] == 0, f"rank {rank}: no job has fewer than {n} calls")
+
+
 def make_run(bench, **settings):
     bench.write_corpus(n_train=400)
     bench.write_config(**{"steps": 50, "every": 25, "dropout": 0.2, **settings})
@@ -335,8 +377,8 @@ if __name__ == "__main__":
             and not libraries(os.path.abspath(sys.argv[1])):
         print("skipped: no MPI library with its module")
         sys.exit(ranks.SKIPPED)
-    tests = [test_same_losses, test_reproducible, test_gpus, test_other_ranks_continue,
-             test_shards, test_damaged_shards, test_few_sentences, test_refused,
+    tests = [test_same_losses, test_reproducible, test_gpus, test_failing_gpus,
+             test_other_ranks_continue, test_shards, test_damaged_shards, test_few_sentences, test_refused,
              test_one_rank_fails, test_full_disk,
              test_lost_directory, test_diverged]
     if "openmpi" in libraries(os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "")):
