@@ -169,16 +169,19 @@ static void call_balanced_mask(struct backend *backend, struct tensor *t, struct
     backend->ops->balanced_mask(backend, &t[0], &t[1], given(&t[2]), trial->number[0]);
 }
 
-/* kind 0: different numbers; 1: many ties; 2: of both signs, zeros and NaNs. */
+/* kind 0: different numbers; 1: many ties; 2: of both signs, zeros and NaNs; 3: neighbours, of which
+ * every other column has one alone. */
 static void try_balanced_mask(struct checker *c, const int64_t shape[4])
 {
-    for (int kind = 0; kind < (c->is_bench ? 1 : 3); kind++) {
+    for (int kind = 0; kind < (c->is_bench ? 1 : 4); kind++) {
         struct trial trial = trial_of(c, "balanced_mask", call_balanced_mask);
         add_ints(c, &trial, "mask", USE_EXACT, 1, 2, shape[0], shape[1]);
         double *p = add_chances(c, &trial, shape[0], shape[1], kind == 1);
         static const double odd[] = {-1, -0.0, 0, 0.5, NAN, -INFINITY, INFINITY, -0.25};
         for (int64_t i = 0; kind == 2 && i < shape[0] * shape[1]; i++)
             p[i] = odd[draw_below(c, 8)];
+        for (int64_t i = 0; kind == 3 && i < shape[0] * shape[1]; i++)
+            p[i] = 0.5 + 0x1p-24 * (i % shape[1] % 2 ? 8 : (double)draw_below(c, 300));
         add_groups(c, &trial, shape[3], shape[0]);
         trial.number[0] = shape[2] ? shape[2] : 1;
         check_trial(c, &trial);
