@@ -316,7 +316,6 @@ __global__ void gate_backward_kernel(float *d_clean, float *d_raw, const float *
                 d_noisy += i == k - 1 ? d_kth : i == k ? d_next : 0;
             noisy_backward(d_clean, d_raw, gate, n, i, d_noisy);
         }
-        __syncwarp();
     }
 }
 

@@ -185,7 +185,6 @@ __global__ void select_kernel(uint32_t *least, int32_t *last_row, const uint32_t
         int64_t last = count - 1;
         if (selection.n_chosen < selection.n_equal)
             last = find_equal(column, count, selection.key, selection.n_chosen, bins, found);
-        __syncthreads();
         if (threadIdx.x == 0) {
             least[i] = selection.key;
             last_row[i] = (int32_t)(first + last);
