@@ -1,8 +1,9 @@
 """The places of kernel files that a mutant breaks, and the text in which a number chooses one.
 
 A barrier is deleted, an atomic operation becomes a plain one, a comparison with a bound becomes
-true (and, where it is >=, false), or one too many where it ends a loop. All mutants of a file are
-in one text: each place asks simt_is_mutant(), so that one build serves them all.
+true (and, where it is >=, false). Where one ends a loop, another mutant goes on for a step too
+many. All mutants of a file are in one text: each place asks simt_is_mutant(), so that one build
+serves them all.
 """
 import os
 import re
@@ -31,11 +32,12 @@ template <class T> __device__ static T plainCAS(T *p, T c, T v)
 
 
 class Mutant:
-    """text[start:end] becomes `broken`. `number` is its own among those of all files."""
+    """text[start:end] becomes `broken`, which deletes it, but where is_step. `number` is its own
+    among those of all files."""
 
-    def __init__(self, start, end, what, broken):
+    def __init__(self, start, end, what, broken, is_step=False):
         self.start, self.end, self.what, self.broken = start, end, what, broken
-        self.number, self.label, self.line = 0, "", 0
+        self.number, self.label, self.line, self.is_step = 0, "", 0, is_step
 
 
 def functions_of(text):
@@ -87,10 +89,9 @@ def places_of(text):
             first, last, is_loop = comparison(text, match)
             sign, written = match.group(1), text[first:last]
             swapped = text[first:match.start()] + f" {SWAPPED[sign]} " + text[match.end():last]
-            forms = [swapped] if is_loop else ["true", "false"] if sign == ">=" else ["true"]
-            mine += [Mutant(first, last, " ".join(written.split()) + f" -> {form}"
-                            if len(forms) > 1 else " ".join(written.split()), form)
-                     for form in forms]
+            forms = ["true"] + ["false"] * (sign == ">=") * (not is_loop) + [swapped] * is_loop
+            mine += [Mutant(first, last, " ".join(f"{written} -> {form}".split()), form,
+                            form == swapped) for form in forms]
         mine.sort(key=lambda mutant: mutant.start)
         for at, mutant in enumerate(mine):
             same = [other for other in mine[:at] if other.what == mutant.what]
