@@ -144,9 +144,11 @@ static void run_checks(struct checker *checker, const struct options *options)
         return;
     check_table(checker, &checker->ref);
     check_table(checker, &checker->handles[0]);
-    /* Rows of one another; cuBLAS chooses its kernels by the number of rows. */
-    const bool is_free = !checker->is_remote && (!checker->is_bf16 || backend_has_fast_bf16());
-    if (is_free && (!options->only || strcmp(options->only, invariance) == 0))
+    if (options->only && strcmp(options->only, invariance) != 0)
+        return;
+    if (checker->is_remote)
+        check_rows_alone(checker);
+    else if (!checker->is_bf16 || backend_has_fast_bf16())
         check_invariance(checker);
 }
 

@@ -151,4 +151,9 @@ void report(struct checker *checker, const char *op, bool is_passed, const char 
 /* A row alone, in a batch, with any number of threads: the same bits. */
 void check_invariance(struct checker *checker);
 
+/* -- alone.c -- */
+
+/* The same of what promises it on a backend with memory of its own. */
+void check_rows_alone(struct checker *checker);
+
 #endif
