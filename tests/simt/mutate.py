@@ -26,7 +26,8 @@ import mutants
 
 BACKEND = "cuda-emu"
 KERNELS = "kernels"  # the test of launchers, among the names of operations
-LIMIT = 10           # seconds at least, and so many times a test's own, before it counts as endless
+STEPS = "50000000"   # accesses of a kernel before it counts as endless
+LIMIT = 10           # seconds at least, and so many times a test's own, before a test does
 TIMES = 5
 WANTED = 0.95
 FAILED = (b"FAILED", b"simt:", b"test_ops:")
@@ -38,7 +39,8 @@ class Tests:
     def __init__(self, options):
         self.test_ops, self.test_kernels = options.test_ops, options.test_kernels
         self.environment = {**os.environ, "LD_LIBRARY_PATH": options.folder,
-                            "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "1"}
+                            "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "1",
+                            "SIMT_STEPS": STEPS}
         self.seconds, self.reached = {}, {}
 
     def names(self):

@@ -24,6 +24,7 @@ static auto &idle_fibers = *new std::vector<fiber *>;
 static auto &ready_queue = *new std::vector<thread *>;
 static uint32_t window; /* of the newest ready threads, one runs next */
 static uint32_t preempt_one_in;
+static long steps_left; /* of the running kernel: accesses, atomics, waits; 0: no bound */
 static auto *const blocks = new block[max_resident];
 static auto &block_order = *new std::vector<uint32_t>;
 static size_t n_blocks_started, n_blocks_done;
@@ -74,13 +75,21 @@ static void go_on(bool is_idle)
     fiber_switch(here, next);
 }
 
+static void count_step()
+{
+    if (steps_left && --steps_left == 0)
+        die(("a kernel has no end: " + running->name).c_str());
+}
+
 void leave()
 {
+    count_step();
     go_on(false);
 }
 
 void perhaps_leave()
 {
+    count_step();
     if (!preempt_one_in || random_below(preempt_one_in))
         return;
     make_ready(self);
@@ -202,6 +211,7 @@ static void choose_order(const launch &kernel)
 void kernel_run(launch &kernel)
 {
     running = &kernel;
+    steps_left = option("SIMT_STEPS", 0);
     choose_order(kernel);
     checker_kernel_begin(kernel);
     n_blocks_started = n_blocks_done = 0;
