@@ -2,7 +2,6 @@
  * a layer of several ranks against the same layer of one.
  *
  * Usage: test_exchange BACKEND. */
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -77,17 +76,6 @@ static void open_of_rank(struct fixture *fixture, const struct comm *comm)
     fixture_open(fixture, name);
 }
 
-/* One after another, once all are done: the emulated GPUs do not stand them at once. */
-static void close_of_rank(struct fixture *fixture, struct comm *comm)
-{
-    static pthread_mutex_t closing = PTHREAD_MUTEX_INITIALIZER;
-    const enum status status = comm_barrier(comm);
-    pthread_mutex_lock(&closing);
-    fixture_close(fixture);
-    pthread_mutex_unlock(&closing);
-    CHECK(status >= 0, "%s", status_message());
-}
-
 static void travel(struct comm *comm, void *context)
 {
     struct journey *journey = context;
@@ -121,7 +109,7 @@ static void travel(struct comm *comm, void *context)
     for (int e = 0; e < n_experts; e++)
         for (int i = 0; i < rows_for(comm->rank, e); i++, row++)
             *n_wrong += wrong_row(came, row, mark_of(comm->rank, e, i));
-    close_of_rank(&fixture, comm);
+    fixture_close(&fixture);
 }
 
 static void test_rows(void **state)
@@ -236,7 +224,7 @@ static void run_layer(struct comm *comm, void *context)
     for (int64_t i = 0; i < fixture->params.count; i++)
         layer->grads[comm->rank][i] = copy_values(fixture, &fixture->params.items[i]->grad);
     fixture_read(fixture, &mixture.record.losses, layer->losses[comm->rank]);
-    close_of_rank(fixture, comm);
+    fixture_close(fixture);
 }
 
 /* The gradient of parameter i from those of the ranks: slices, or their sum. */

@@ -155,18 +155,27 @@ void step()
     });
 }
 
+/* Until none of those streams has work. While drain() lets other host threads in, these make
+ * streams and destroy them: nothing is remembered of a stream but its address. */
+static void drain_all(const std::function<bool(const CUstream_st *)> &is_wanted)
+{
+    const bool is_done = drain([&is_wanted] {
+        return std::none_of(streams.begin(), streams.end(), [&](const CUstream_st *stream) {
+            return is_wanted(stream) && !stream->queue.empty();
+        });
+    });
+    if (!is_done)
+        report("streams wait for each other: nothing can run");
+}
+
 void drain_stream(const CUstream_st *stream)
 {
-    drain([stream] { return stream->queue.empty(); });
-    if (!stream->queue.empty())
-        report("streams wait for each other: nothing can run");
+    drain_all([stream](const CUstream_st *other) { return other == stream; });
 }
 
 void drain_device(int device)
 {
-    for (size_t i = 0; i < streams.size(); i++)
-        if (streams[i]->device == device)
-            drain_stream(streams[i]);
+    drain_all([device](const CUstream_st *stream) { return stream->device == device; });
 }
 
 /* ---- putting work on a stream ---- */
