@@ -378,9 +378,9 @@ if __name__ == "__main__":
         print("skipped: no MPI library with its module")
         sys.exit(ranks.SKIPPED)
     tests = [test_same_losses, test_reproducible, test_gpus, test_failing_gpus,
-             test_other_ranks_continue, test_shards, test_damaged_shards, test_few_sentences, test_refused,
-             test_one_rank_fails, test_full_disk,
-             test_lost_directory, test_diverged]
+             test_other_ranks_continue, test_shards, test_damaged_shards, test_few_sentences,
+             test_refused, test_one_rank_fails, test_full_disk, test_lost_directory,
+             test_diverged]
     if "openmpi" in libraries(os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "")):
         tests += [test_signal_to_one, test_hanging_rank]
     main(tests)

@@ -169,8 +169,8 @@ static void call_balanced_mask(struct backend *backend, struct tensor *t, struct
     backend->ops->balanced_mask(backend, &t[0], &t[1], given(&t[2]), trial->number[0]);
 }
 
-/* kind 0: different numbers; 1: many ties; 2: of both signs, zeros and NaNs; 3: neighbours, of which
- * every other column has one alone. */
+/* kind 0: different numbers; 1: many ties; 2: of both signs, zeros and NaNs; 3: neighbours, of
+ * which every other column has one alone. */
 static void try_balanced_mask(struct checker *c, const int64_t shape[4])
 {
     for (int kind = 0; kind < (c->is_bench ? 1 : 4); kind++) {
