@@ -8,7 +8,7 @@ BUILD_PACKAGES=(gcc g++ libc6-dev meson ninja-build pkg-config libdnnl-dev libya
                 libcurl4-openssl-dev libarchive-dev libssl-dev libcairo2-dev
                 libopenmpi-dev openmpi-bin libmpich-dev mpich)
 TEST_PACKAGES=(libcmocka-dev python3 python3-venv clang clang-format sentencepiece
-               libsimgrid-dev)
+               libsimgrid-dev iproute2)
 
 # OpenMP's threads wait by spinning unless told otherwise; where other programs use the cores too,
 # that made training five to eight times slower.
