@@ -63,6 +63,25 @@ def test_starts_again(bench):
     expect(result.err.count("starting again") == 2, f"two failures told: {result}")
 
 
+def test_end_without_a_word(bench):
+    """Exit code 0 is no success where the training did not say so: MPICH's mpirun gives it when a
+    rank leaves. Questions about a training say nothing."""
+    bench.write_corpus()
+    bench.write_config(steps=2, every=2)
+    train = ("train", "-c", "tiny.yaml", "save.dir=run")
+    mpirun = write_mpirun(bench, 0, 0)
+    result = bench.run("launch", "-n2", "--pause=0", mpirun, "--", *train)
+    expect(result.code == 0 and len(starts(bench)) == 3, f"three starts wanted: {result}")
+    expect(result.err.count("did not come to its end") == 2, str(result))
+    expect(os.path.exists(bench.path("run", "best.safetensors")), "a trained model wanted")
+    mpirun = write_mpirun(bench, 0, 0)
+    result = bench.run("launch", "-n2", "--pause=0", "--restarts=1", mpirun, "--", *train)
+    expect_error(result, 1, "2 failures in a row", has_progress=True)
+    mpirun = write_mpirun(bench)
+    result = bench.run("launch", "-n2", mpirun, "--", "train", "--keys")
+    expect(result.code == 0 and len(starts(bench)) == 1, str(result))
+
+
 def test_gives_up(bench):
     mpirun = write_mpirun(bench, 1, 1, 9, 1)
     result = bench.run("launch", "-n2", "--pause=0", "--restarts=2", mpirun, "--", "--version")

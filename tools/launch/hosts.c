@@ -58,7 +58,7 @@ static enum status ask(struct host *host, const char *agent, int null)
     words_add_cut(&command, agent);
     words_add(&command, host->name);
     words_add(&command, "true");
-    const enum status status = process_start(&host->asked, &command, null, null);
+    const enum status status = process_start(&host->asked, &command, null, null, -1);
     words_free(&command);
     return status;
 }

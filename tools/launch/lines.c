@@ -185,7 +185,7 @@ static enum status start_range(struct spread *spread, struct slot *slot, struct 
             words_add(&line, spread->job->command->items[i]);
     }
     if (status >= 0)
-        status = process_start(&slot->pid, &line, fileno(input), fileno(range->output));
+        status = process_start(&slot->pid, &line, fileno(input), fileno(range->output), -1);
     if (input)
         fclose(input);
     words_free(&line);

@@ -100,7 +100,7 @@ void process_prepare(void)
     sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-enum status process_start(pid_t *pid, const struct words *command, int in, int out)
+enum status process_start(pid_t *pid, const struct words *command, int in, int out, int err)
 {
     posix_spawnattr_t how;
     posix_spawn_file_actions_t files;
@@ -117,6 +117,8 @@ enum status process_start(pid_t *pid, const struct words *command, int in, int o
         posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
     if (out >= 0)
         posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
+    if (err >= 0)
+        posix_spawn_file_actions_adddup2(&files, err, STDERR_FILENO);
     const int error = posix_spawnp(pid, command->items[0], &files, &how, command->items, environ);
     posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&how);

@@ -33,9 +33,10 @@ struct ended {
 /* Before anything is started: SIGINT and SIGTERM are kept for process_wait(). */
 void process_prepare(void);
 
-/* Starts a program (looked for in PATH) in a process group of its own. in, out: descriptors for its
- * standard input and output; -1: this process's own. STATUS_FAILED, STATUS_MEMORY. */
-enum status process_start(pid_t *pid, const struct words *command, int in, int out) STATUS_CHECKED;
+/* Starts a program (looked for in PATH) in a process group of its own. in, out, err: descriptors
+ * for its standard streams; -1: this process's own. STATUS_FAILED, STATUS_MEMORY. */
+enum status process_start(pid_t *pid, const struct words *command, int in, int out,
+                          int err) STATUS_CHECKED;
 
 /* Waits until a process ended, a signal asked to stop, or seconds are over; 0: not at all,
  * negative: without end. */

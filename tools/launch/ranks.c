@@ -9,9 +9,12 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "tools/launch/launch.h"
+#include "tools/launch/relay.h"
 
 /* A run this long is not a failure that repeats at once: the count begins anew. */
 static const double STEADY_S = 600;
+/* Between two looks at what the ranks say. */
+static const double LOOK_S = 0.05;
 
 /* Which mpirun it is: hosts are named in another way to each. */
 static enum status is_open_mpi(const char *mpirun, bool *is_open)
@@ -87,25 +90,24 @@ static enum status count_ranks(const struct launch_job *job, int64_t *n_ranks, i
     return STATUS_OK;
 }
 
-/* Runs once; *code is the exit code, *signal what asked to stop, which is passed on. */
-static enum status run_once(const struct launch_job *job, int *code, int *signal)
+/* The first rank's last words in a training that ended well (tools/train.c). */
+static const char GOOD_END[] = "mixt: train; ";
+
+/* Whether the command is a training, not a question about it. */
+static bool is_training(const struct words *command)
 {
-    struct words line = {0};
-    int64_t n_ranks;
-    pid_t pid = 0;
-    enum status status = count_ranks(job, &n_ranks, signal);
-    if (status >= 0)
-        status = write_line(&line, job, n_ranks);
-    if (status >= 0)
-        fprintf(stderr, "launch: starting %" PRId64 " ranks\n", n_ranks);
-    /* A group of its own may not read the terminal. */
-    const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (status >= 0)
-        status = process_start(&pid, &line, null, -1);
-    close(null);
-    words_free(&line);
-    while (status >= 0 && pid) {
-        const struct ended ended = process_wait(-1);
+    bool is = command->count > 1 && strcmp(command->items[1], "train") == 0;
+    for (size_t i = 2; i < command->count; i++)
+        is = is && (command->items[i][0] != '-' || command->items[i][1] == 'c' ||
+                    strncmp(command->items[i], "--c", 3) == 0);
+    return is;
+}
+
+/* Waits for mpirun, passing signals to it and words from it. */
+static void wait_for_end(pid_t pid, struct relay *relay, int *code, int *signal)
+{
+    while (pid) {
+        const struct ended ended = process_wait(LOOK_S);
         if (ended.signal) {
             *signal = ended.signal;
             process_signal(pid, ended.signal);
@@ -114,7 +116,39 @@ static enum status run_once(const struct launch_job *job, int *code, int *signal
             *code = ended.code;
             pid = 0;
         }
+        relay_pass(relay);
     }
+}
+
+/* Runs once; *code is the exit code, *signal what asked to stop, which is passed on. */
+static enum status run_once(const struct launch_job *job, int *code, int *signal)
+{
+    struct words line = {0};
+    struct relay relay = {0};
+    int64_t n_ranks;
+    pid_t pid = 0;
+    enum status status = count_ranks(job, &n_ranks, signal);
+    if (status >= 0)
+        status = write_line(&line, job, n_ranks);
+    if (status >= 0)
+        status = relay_open(&relay, GOOD_END);
+    if (status >= 0)
+        fprintf(stderr, "launch: starting %" PRId64 " ranks\n", n_ranks);
+    /* A group of its own may not read the terminal. */
+    const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (status >= 0)
+        status = process_start(&pid, &line, null, -1, relay.to);
+    close(null);
+    words_free(&line);
+    relay_let_go(&relay);
+    if (status >= 0)
+        wait_for_end(pid, &relay, code, signal);
+    /* Where a rank leaves without a word MPICH's mpirun ends the others, and returns its 0. */
+    if (status >= 0 && *code == 0 && !*signal && is_training(job->command) && !relay.has_come) {
+        fprintf(stderr, "launch: the training did not come to its end\n");
+        *code = 1;
+    }
+    relay_close(&relay);
     return status;
 }
 
