@@ -372,6 +372,22 @@ def test_hanging_rank(bench):
                for line in result.err.splitlines()), f"a line of rank 0 wanted: {result}")
 
 
+def test_rank_leaves(bench):
+    """Where a rank leaves with exit code 0, which MPICH's mpirun then returns, mixt launch starts
+    again, until the training is done."""
+    if "mpich" not in libraries(bench.program):
+        return
+    make_run(bench, steps=8, every=8)
+    environment = {**ENVIRONMENT, **ranks.environment(os.path.dirname(bench.program)),
+                   "MIXT_COMM_FAULT": "exit:200:1"}
+    result = bench.run("launch", "-n2", "--pause=0", "--mpirun=" + ranks.find_mpirun("mpich"), "--",
+                       "train", "-c", "tiny.yaml", "save.dir=run", "save.every=1",
+                       "dist.timeout_s=2", env=environment)
+    expect(result.code == 0, str(result))
+    expect("starting again" in result.err, f"no rank left: {result}")
+    expect("finished at step 8" in result.err, f"no end: {result}")
+
+
 if __name__ == "__main__":
     if len(sys.argv) > 1 and os.path.exists(sys.argv[1]) \
             and not libraries(os.path.abspath(sys.argv[1])):
@@ -380,7 +396,7 @@ if __name__ == "__main__":
     tests = [test_same_losses, test_reproducible, test_gpus, test_failing_gpus,
              test_other_ranks_continue, test_shards, test_damaged_shards, test_few_sentences,
              test_refused, test_one_rank_fails, test_full_disk, test_lost_directory,
-             test_diverged]
+             test_diverged, test_rank_leaves]
     if "openmpi" in libraries(os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "")):
         tests += [test_signal_to_one, test_hanging_rank]
     main(tests)
