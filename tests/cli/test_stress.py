@@ -147,7 +147,7 @@ def stress(bench, rounds):
         expect_whole(bench)
         step, longest_s = began, max(longest_s, took_s)
         count[event] += 1
-    bench.train("run", f"train.steps={step + 500}", *SETTINGS)
+    bench.train("run", f"train.steps={step + 300}", "save.every=300", *SETTINGS[1:])
     expect_whole(bench)
     print(f"{rounds} rounds ({dict(count)}): the last end {longest_s:.1f} s after a loss, "
           f"at a limit of {TIMEOUT_S} s")
