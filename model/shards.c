@@ -55,6 +55,15 @@ static bool is_shard(const char *file, const char *path)
            used > 0 && file[length + (size_t)used] == '\0';
 }
 
+/* Whether a file is what a process left that died while it wrote the state or a shard. */
+static bool is_torn(const char *file, const char *path)
+{
+    const char *name = name_of(path);
+    const size_t length = strlen(file);
+    return strncmp(file, name, (size_t)stem_length(name)) == 0 && length > 4 &&
+           strcmp(file + length - 4, ".tmp") == 0;
+}
+
 /* -- what a list says -- */
 
 /* A file's hash: of its list of hashes, which is of all its bytes. */
@@ -206,7 +215,8 @@ void shards_clean(const char *path, const char *list)
     for (struct dirent *item; directory && (item = readdir(directory));) {
         char quoted[NAME_MAX + 3];
         snprintf(quoted, sizeof quoted, "\"%s\"", item->d_name);
-        if (!is_shard(item->d_name, path) || (list && strstr(list, quoted)))
+        const bool is_old = is_shard(item->d_name, path) && !(list && strstr(list, quoted));
+        if (!is_old && !is_torn(item->d_name, path))
             continue;
         if (snprintf(victim, sizeof victim, "%s%s", folder, item->d_name) < (int)sizeof victim)
             (void)unlink(victim);

@@ -22,7 +22,8 @@
 enum status shards_write(struct inventory *own, const char *path,
                          struct buffer *list) STATUS_CHECKED;
 
-/* Removes the shards of the state at path that the list, or NULL for none, does not name. */
+/* Removes the shards of the state at path that the list, or NULL for none, does not name, and what
+ * is left of those that were never finished. Nobody may be writing any. */
 void shards_clean(const char *path, const char *list);
 
 struct shards;

@@ -213,6 +213,8 @@ def test_shards(bench):
     expect(b"numbers: " + count in info.out, f"{info} for {alone}")
     expect_error(bench.run("convert", "-m", "four/last/state.safetensors", "--dtype=int8",
                            "x.safetensors"), 3, "shards")
+    bench.write("four/last/state-9-1-of-2.safetensors", "of a saving that did not end")
+    bench.write("four/last/state-3-1-of-4.safetensors.123.0.tmp", "of a rank that died")
     bench.train("four", "train.steps=7")
     expect(os.listdir(bench.path("four", "last")) == ["state.safetensors"], "shards are left")
 
