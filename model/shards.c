@@ -144,7 +144,7 @@ static enum status look_at_shards(const char *path, uint64_t saving, const struc
     enum status status = STATUS_OK;
     for (int r = 0; r < size && status >= 0; r++) {
         char shard[PATH_MAX];
-        struct entry seen;
+        struct entry seen = {0};
         shard_path(shard, path, saving, r, size);
         status = describe_shard(shard, &seen);
         if (status >= 0 && (seen.bytes != entries[r].bytes || seen.hash != entries[r].hash))
@@ -260,7 +260,7 @@ static enum status open_shard(struct shard *shard, const char *path, const json_
     const char *hash = json_string_value(json_object_get(line, "hash"));
     const json_int_t bytes = json_integer_value(json_object_get(line, "bytes"));
     struct buffer full = {0};
-    struct entry found;
+    struct entry found = {0};
     if (!name || !hash || strchr(name, '/'))
         return status_set(STATUS_FORMAT, "%s: its list of shards is damaged", path);
     enum status status = buffer_printf(&full, "%.*s%s", (int)(name_of(path) - path), path, name);
