@@ -1,6 +1,8 @@
 /* A verb on many ranks, under mpirun. */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,8 @@
 static const double STEADY_S = 600;
 /* Between two looks at what the ranks say. */
 static const double LOOK_S = 0.05;
+/* How long mpirun may take to end when ranks were lost. */
+static const double LOST_S = 30;
 
 /* Which mpirun it is: hosts are named in another way to each. */
 static enum status is_open_mpi(const char *mpirun, bool *is_open)
@@ -92,6 +96,8 @@ static enum status count_ranks(const struct launch_job *job, int64_t *n_ranks, i
 
 /* The first rank's last words in a training that ended well (tools/train.c). */
 static const char GOOD_END[] = "mixt: train; ";
+/* What a rank says that waited for others in vain (backend/comm/mpi.c). */
+static const char LOST_RANK[] = "did not end within ";
 
 /* Whether the command is a training, not a question about it. */
 static bool is_training(const struct words *command)
@@ -103,9 +109,11 @@ static bool is_training(const struct words *command)
     return is;
 }
 
-/* Waits for mpirun, passing signals to it and words from it. */
+/* Waits for mpirun, passing signals to it and words from it. An mpirun that has lost a host's link
+ * may wait for it without end; its ranks end by themselves. */
 static void wait_for_end(pid_t pid, struct relay *relay, int *code, int *signal)
 {
+    double lost_at = 0;
     while (pid) {
         const struct ended ended = process_wait(LOOK_S);
         if (ended.signal) {
@@ -117,6 +125,14 @@ static void wait_for_end(pid_t pid, struct relay *relay, int *code, int *signal)
             pid = 0;
         }
         relay_pass(relay);
+        if (relay->lost_rank.has_come && lost_at == 0)
+            lost_at = clock_seconds();
+        if (pid && lost_at > 0 && clock_seconds() > lost_at + LOST_S) {
+            fprintf(stderr, "launch: mpirun goes on %g s after ranks were lost; ending it\n",
+                    LOST_S);
+            process_signal(pid, SIGKILL);
+            lost_at = INFINITY;
+        }
     }
 }
 
@@ -131,7 +147,7 @@ static enum status run_once(const struct launch_job *job, int *code, int *signal
     if (status >= 0)
         status = write_line(&line, job, n_ranks);
     if (status >= 0)
-        status = relay_open(&relay, GOOD_END);
+        status = relay_open(&relay, GOOD_END, LOST_RANK);
     if (status >= 0)
         fprintf(stderr, "launch: starting %" PRId64 " ranks\n", n_ranks);
     /* A group of its own may not read the terminal. */
@@ -144,7 +160,8 @@ static enum status run_once(const struct launch_job *job, int *code, int *signal
     if (status >= 0)
         wait_for_end(pid, &relay, code, signal);
     /* Where a rank leaves without a word MPICH's mpirun ends the others, and returns its 0. */
-    if (status >= 0 && *code == 0 && !*signal && is_training(job->command) && !relay.has_come) {
+    if (status >= 0 && *code == 0 && !*signal && is_training(job->command) &&
+        !relay.good_end.has_come) {
         fprintf(stderr, "launch: the training did not come to its end\n");
         *code = 1;
     }

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum status relay_open(struct relay *relay, const char *wanted)
+enum status relay_open(struct relay *relay, const char *good_end, const char *lost_rank)
 {
     int ends[2];
     if (pipe(ends) != 0)
@@ -15,7 +15,11 @@ enum status relay_open(struct relay *relay, const char *wanted)
     for (int i = 0; i < 2; i++)
         (void)fcntl(ends[i], F_SETFD, FD_CLOEXEC);
     (void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
-    *relay = (struct relay){.from = ends[0], .to = ends[1], .wanted = wanted};
+    *relay = (struct relay){.is_open = true,
+                            .from = ends[0],
+                            .to = ends[1],
+                            .good_end.text = good_end,
+                            .lost_rank.text = lost_rank};
     return STATUS_OK;
 }
 
@@ -26,15 +30,15 @@ void relay_let_go(struct relay *relay)
     relay->to = -1;
 }
 
-static void search(struct relay *relay, const char *text, size_t size)
+static void search(struct words_to_see *words, const char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
-        if (text[i] != relay->wanted[relay->n_seen])
-            relay->n_seen = 0;
-        relay->n_seen += text[i] == relay->wanted[relay->n_seen];
-        if (!relay->wanted[relay->n_seen]) {
-            relay->has_come = true;
-            relay->n_seen = 0;
+        if (text[i] != words->text[words->n_seen])
+            words->n_seen = 0;
+        words->n_seen += text[i] == words->text[words->n_seen];
+        if (!words->text[words->n_seen]) {
+            words->has_come = true;
+            words->n_seen = 0;
         }
     }
 }
@@ -46,14 +50,15 @@ void relay_pass(struct relay *relay)
         const ssize_t size = read(relay->from, text, sizeof text);
         if (size <= 0)
             return;
-        search(relay, text, (size_t)size);
+        search(&relay->good_end, text, (size_t)size);
+        search(&relay->lost_rank, text, (size_t)size);
         (void)fwrite(text, 1, (size_t)size, stderr);
     }
 }
 
 void relay_close(struct relay *relay)
 {
-    if (!relay->wanted)
+    if (!relay->is_open)
         return;
     relay_let_go(relay);
     (void)close(relay->from);
