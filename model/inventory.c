@@ -153,5 +153,8 @@ enum status inventory_download(void *context, size_t index, uint64_t offset, voi
     const struct inventory *inventory = context;
     const struct tensor part = inventory_part_of(inventory->places[index], offset, size);
     inventory->backend->ops->download(inventory->backend, target, &part, size);
-    return backend_sync(inventory->backend);
+    const enum status status = backend_sync(inventory->backend);
+    if (status < 0 || !inventory->pulse)
+        return status;
+    return comm_beat(inventory->comm, inventory->pulse);
 }

@@ -30,7 +30,8 @@ struct inventory {
     const struct param **params;        /* owned: whose they are */
     char *names;                        /* owned */
     size_t count;
-    struct comm *comm; /* borrowed: the ranks that have parts; NULL: all is here */
+    struct comm *comm;        /* borrowed: the ranks that have parts; NULL: all is here */
+    struct comm_pulse *pulse; /* borrowed; of ranks that wait while this one writes; NULL: none */
 };
 
 /* with_state: moments and averages, too. STATUS_MEMORY. */

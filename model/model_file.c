@@ -86,17 +86,6 @@ static enum status follow(struct gathering *gathering)
     return status;
 }
 
-/* One status of all ranks. They wait longer than usual, since rank 0 waits for its disk. */
-static enum status agree_after_writing(struct comm *comm, enum status status)
-{
-    enum { DISK_PATIENCE = 10 };
-    const double timeout_s = comm->timeout_s;
-    comm->timeout_s = DISK_PATIENCE * timeout_s;
-    status = comm_agree(comm, status);
-    comm->timeout_s = timeout_s;
-    return status;
-}
-
 /* -- writing -- */
 
 /* Writes a file of the model's: texts about it, n more, and the inventory's tensors. */
@@ -126,10 +115,12 @@ static enum status write_file(const struct model *model, const char *path,
 
 /* What stands here is all there is. */
 static enum status save_here(const struct model *model, const char *path, enum inventory_kind kind,
-                             bool with_state, const struct safetensors_text *metadata, size_t n)
+                             bool with_state, const struct safetensors_text *metadata, size_t n,
+                             struct comm_pulse *pulse)
 {
     struct inventory inventory = {0};
     enum status status = inventory_make(&inventory, model, kind, with_state);
+    inventory.pulse = pulse;
     const struct safetensors_source source = {inventory_download, &inventory};
     if (status >= 0)
         status = write_file(model, path, &inventory, metadata, n, &source);
@@ -158,7 +149,7 @@ static enum status save_gathered(const struct model *model, const char *path)
         status = status < 0 ? status : followed;
     }
     inventory_free(&gathering.inventory);
-    return agree_after_writing(comm, status);
+    return comm_agree(comm, status);
 }
 
 /* Each rank writes a shard of its own, then rank 0 the rest and their list. */
@@ -167,6 +158,7 @@ static enum status save_shards(const struct model *model, const char *path,
 {
     struct comm *comm = model->params.comm;
     struct safetensors_text texts[MAX_METADATA];
+    struct comm_pulse pulse = {0};
     struct inventory own = {0};
     struct buffer list = {0};
     enum status status = comm_agree(comm, inventory_make(&own, model, INVENTORY_OWN, true));
@@ -178,8 +170,8 @@ static enum status save_shards(const struct model *model, const char *path,
         memcpy(texts, metadata, n * sizeof *metadata);
         texts[n] = (struct safetensors_text){.key = SHARDS_KEY, .value = list.data};
         if (comm->rank == 0)
-            status = save_here(model, path, INVENTORY_COMMON, true, texts, n + 1);
-        status = agree_after_writing(comm, status);
+            status = save_here(model, path, INVENTORY_COMMON, true, texts, n + 1, &pulse);
+        status = comm_beat_end(comm, &pulse, status);
     }
     if (status >= 0 && comm->rank == 0)
         shards_clean(path, list.data);
@@ -191,7 +183,7 @@ enum status model_save(struct model *model, const char *path)
 {
     if (!comm_is_alone(model->params.comm))
         return save_gathered(model, path);
-    return save_here(model, path, INVENTORY_WHOLE, false, NULL, 0);
+    return save_here(model, path, INVENTORY_WHOLE, false, NULL, 0, NULL);
 }
 
 enum status model_save_state(struct model *model, const char *path,
@@ -199,7 +191,7 @@ enum status model_save_state(struct model *model, const char *path,
 {
     if (!comm_is_alone(model->params.comm))
         return save_shards(model, path, metadata, n);
-    const enum status status = save_here(model, path, INVENTORY_WHOLE, true, metadata, n);
+    const enum status status = save_here(model, path, INVENTORY_WHOLE, true, metadata, n, NULL);
     if (status >= 0)
         shards_clean(path, NULL);
     return status;

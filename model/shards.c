@@ -187,9 +187,8 @@ static enum status list_shards(struct comm *comm, const char *path, uint64_t sav
 
 enum status shards_write(struct inventory *own, const char *path, struct buffer *list)
 {
-    enum { DISK_PATIENCE = 10 }; /* others' disks may be slower */
     struct comm *comm = own->comm;
-    const double timeout_s = comm->timeout_s;
+    struct comm_pulse pulse = {0};
     struct entry mine = {0};
     char shard[PATH_MAX];
     uint64_t saving = comm->rank == 0 ? last_saving(path) + 1 : 0;
@@ -197,11 +196,10 @@ enum status shards_write(struct inventory *own, const char *path, struct buffer 
     if (status < 0)
         return status;
     shard_path(shard, path, saving, comm->rank, comm->size);
-    comm->timeout_s = DISK_PATIENCE * timeout_s;
-    status = comm_agree(comm, write_shard(own, shard, &mine));
+    own->pulse = &pulse;
+    status = comm_beat_end(comm, &pulse, write_shard(own, shard, &mine));
     if (status >= 0)
         status = list_shards(comm, path, saving, &mine, list);
-    comm->timeout_s = timeout_s;
     if (status < 0)
         (void)unlink(shard);
     return status;

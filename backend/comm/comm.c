@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "backend/comm/parts.h"
+#include "base/clock.h"
 
 /* -- opening and closing -- */
 
@@ -204,6 +205,45 @@ enum status comm_agree(struct comm *comm, enum status mine)
             worst = r;
     return all[worst] < 0 ? adopt(comm, (enum status)all[worst], worst) : STATUS_OK;
 }
+
+/* -- signs of life -- */
+
+/* Says whether this rank is done; *are_all_done: all are. */
+static enum status show_life(struct comm *comm, struct comm_pulse *pulse, int32_t is_done,
+                             bool *are_all_done)
+{
+    void *room = NULL;
+    const enum status status = comm_gather_to_room(comm, "beat", &is_done, sizeof is_done, &room);
+    const int32_t *all = room;
+    *are_all_done = true;
+    for (int r = 0; r < comm->size && status >= 0; r++)
+        *are_all_done = *are_all_done && all[r];
+    pulse->last_s = clock_seconds();
+    return status;
+}
+
+enum status comm_beat(struct comm *comm, struct comm_pulse *pulse)
+{
+    bool are_all_done;
+    if (pulse->last_s == 0)
+        pulse->last_s = clock_seconds();
+    if (clock_seconds() < pulse->last_s + comm->timeout_s / 4)
+        return STATUS_OK;
+    return show_life(comm, pulse, false, &are_all_done);
+}
+
+enum status comm_beat_end(struct comm *comm, struct comm_pulse *pulse, enum status mine)
+{
+    bool are_all_done = false;
+    while (!are_all_done) {
+        const enum status status = show_life(comm, pulse, true, &are_all_done);
+        if (status < 0)
+            return status;
+    }
+    return comm_agree(comm, mine);
+}
+
+/* -- equal numbers -- */
 
 /* The rank whose number most ranks have, the first of them. */
 static int find_usual(const uint64_t *all, int size)

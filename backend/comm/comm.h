@@ -74,6 +74,18 @@ enum status comm_sum(struct comm *comm, double *values, int64_t n) STATUS_CHECKE
 /* One decision of all ranks: the worst (lowest) status. Where that is an error, the message and
  * hint of the first rank that has it become everyone's, behind "rank N: " where N is another. */
 enum status comm_agree(struct comm *comm, enum status mine) STATUS_CHECKED;
+/* Work of each rank alone that may take longer than the timeout, as writing a file. All ranks begin
+ * such work with a zeroed pulse; while it lasts each calls comm_beat() as often as it likes, and
+ * then comm_beat_end(), which returns when all have, as comm_agree(). So those that are done wait
+ * for the others as long as these go on, and no longer than the timeout for one that does not. */
+struct comm_pulse {
+    double last_s; /* when this rank was last heard */
+};
+
+enum status comm_beat(struct comm *comm, struct comm_pulse *pulse) STATUS_CHECKED;
+enum status comm_beat_end(struct comm *comm, struct comm_pulse *pulse,
+                          enum status mine) STATUS_CHECKED;
+
 /* STATUS_FAILED on all ranks where some hold another number than the others; the message names
  * them, the step, and what ("the weights"). */
 enum status comm_check_same(struct comm *comm, uint64_t hash, const char *what) STATUS_CHECKED;

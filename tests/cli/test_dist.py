@@ -104,7 +104,9 @@ def launch_failing(bench, rank, n, directory):
 def expect_failed_call(result, what):
     """A line of each rank at most, of which one names NCCL; nothing that the emulator says."""
     lines = [line for line in result.err.splitlines() if line.startswith("mixt: ")]
-    expect(result.code == 1 and 1 <= len(lines) <= 2, f"{what}: {result}")
+    # Open MPI's own mpirun may crash when it has two failures to tell.
+    has_crashed = result.code == -signal.SIGSEGV and "ORTE_ERROR_LOG" in result.err
+    expect((result.code == 1 or has_crashed) and 1 <= len(lines) <= 2, f"{what}: {result}")
     expect(all(line.startswith("mixt: rank ") for line in lines), f"{what}: {result}")
     expect(any(": NCCL: " in line for line in lines), f"{what}: {result}")
     expect("simt:" not in result.err, f"{what}: {result}")
@@ -153,6 +155,32 @@ def test_same_losses(bench):
                 expect_same_run(bench, alone, directory, directory)
 
 
+def read_tensors(path):
+    """({name: bytes}, {name: number of its first in the whole tensor}, metadata)"""
+    with open(path, "rb") as file:
+        content = file.read()
+    size = struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8:8 + size])
+    about = header.pop("__metadata__")
+    data = content[8 + size:]
+    tensors = {name: data[slice(*tensor["data_offsets"])] for name, tensor in header.items()}
+    return tensors, json.loads(about.get("starts", "{}")), about
+
+
+def read_state(folder):
+    """All tensors of a state, those of its shards joined, and what it says of the run."""
+    tensors, _, about = read_tensors(os.path.join(folder, "state.safetensors"))
+    parts = {}
+    for shard in json.loads(about.pop("shards", '{"files": []}'))["files"]:
+        found, starts, _ = read_tensors(os.path.join(folder, shard["name"]))
+        for name, content in found.items():
+            parts.setdefault(name, []).append((starts[name], content))
+    for name, pieces in parts.items():
+        tensors[name] = b"".join(content for _, content in sorted(pieces))
+    about.pop("hash")
+    return tensors, about
+
+
 def test_reproducible(bench):
     """With dist.reproducible any number of ranks gives the same bytes. Widths that no
     vector of a processor divides show what depends on where an expert's numbers lie."""
@@ -170,9 +198,10 @@ def test_reproducible(bench):
             directory = f"{mixture} {name} {count}"
             train_ranks(bench, name, count, directory, *settings)
             expect(metrics(bench, directory) == want, f"{directory}: other losses than alone")
-            for file in (("best.safetensors",), ("last", "state.safetensors")):
-                expect(bench.read(directory, *file) == bench.read("alone " + mixture, *file),
-                       f"{directory}: other bytes in {file[-1]} than alone")
+            for read, what in ((lambda run: bench.read(run, "best.safetensors"), "best model"),
+                               (lambda run: read_state(bench.path(run, "last")), "state")):
+                expect(read(directory) == read("alone " + mixture),
+                       f"{directory}: other bytes in the {what} than alone")
 
 
 def test_other_ranks_continue(bench):

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "backend/comm/transport.h"
+#include "base/clock.h"
 
 enum { TIMEOUT_S = 60 };
 
@@ -249,6 +250,26 @@ static void test_agree(void **state)
     const enum status mine = status_set(is_worse ? STATUS_DIVERGED : STATUS_IO, "mine");
     assert_int_equal(comm_agree(&comm, mine), STATUS_DIVERGED);
     expect_words(last, "mine", "");
+}
+
+/* The last rank works for twice as long as others wait, and is not given up; what it then says is
+ * what all have. */
+static void test_beats(void **state)
+{
+    (void)state;
+    struct comm_pulse pulse = {0};
+    const int last = comm.size - 1;
+    const double timeout_s = comm.timeout_s, start = clock_seconds();
+    enum status mine = STATUS_OK;
+    comm.timeout_s = 0.4;
+    while (comm.rank == last && clock_seconds() < start + 0.8)
+        assert_int_equal(comm_beat(&comm, &pulse), STATUS_OK);
+    if (comm.rank == last)
+        mine = status_set(STATUS_IO, "the disk is full");
+    assert_int_equal(comm_beat_end(&comm, &pulse, mine), STATUS_IO);
+    expect_words(last, "the disk is full", "");
+    assert_true(clock_seconds() > start + 0.75);
+    comm.timeout_s = timeout_s;
 }
 
 static void test_check_same(void **state)
@@ -531,6 +552,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(test_sum),
         cmocka_unit_test(test_barrier),
         cmocka_unit_test(test_agree),
+        cmocka_unit_test(test_beats),
         cmocka_unit_test(test_check_same),
         cmocka_unit_test(test_all_reduce),
         cmocka_unit_test(test_reduce_scatter),

@@ -17,6 +17,9 @@ import tempfile
 BANDWIDTH, LINK_S, OVERHEAD_S = 12.5e9, 1e-6, 1e-6
 WIDTH, ROUNDS, CHOICES, EXPERTS_A_RANK = 8, 1, 2, 2
 STAGES_WIN_FROM = 256  # ranks
+# From so many ranks on a send ends when it is received: sends that went their own way take SimGrid
+# minutes to remember, at 128 ranks, and hours at 512.
+MANY = 256
 PLATFORM = """<?xml version='1.0'?>
 <!DOCTYPE platform SYSTEM "https://simgrid.org/simgrid.dtd">
 <platform version="4.1">
@@ -30,6 +33,8 @@ SETTINGS = ["smpi/host-speed:100Gf", "smpi/simulate-computation:no", "smpi/test:
 
 def simulate(travel, ranks, node, tokens):
     settings = SETTINGS + [f"smpi/{name}:0:{OVERHEAD_S}:0" for name in ("os", "ois", "or")]
+    if ranks >= MANY:
+        settings.append("smpi/send-is-detached-thresh:0")
     with tempfile.TemporaryDirectory() as folder:
         platform, hosts = os.path.join(folder, "platform.xml"), os.path.join(folder, "hosts")
         with open(platform, "w", encoding="utf-8") as file:
