@@ -30,10 +30,11 @@ NO_WORD = "; no word from rank 2"
 class Job:
     """One run of lose_rank, with what it printed and which of its processes are left."""
 
-    def __init__(self, command, folder, fault):
+    def __init__(self, library, command, folder, fault):
         environment = {"MIXT_COMM_FAULT": fault} if fault else {}
         environment["SIMT_DEVICES"] = str(RANKS)
         self.what = f"{command[-3]}, fault {fault}"
+        self.library = library
         began = time.monotonic()
         self.process = ranks.start(command, folder, env=environment, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT)
@@ -72,8 +73,11 @@ class Job:
         self.check(not self.left, f"processes are left: {self.left}")
 
     def expect_ended(self):
+        """MPICH's mpirun may return 0 where a rank leaves while others abort, so mixt launch does
+        not ask it; then a rank must have said why."""
         self.expect_gone()
-        self.check(self.process.returncode != 0, "the job's exit code is 0")
+        has_said = self.library == "mpich" and re.search(r"^mixt: rank \d+ on ", self.text, re.M)
+        self.check(self.process.returncode != 0 or has_said, "the job's exit code is 0")
 
     def expect_line(self, operation, step, missing):
         """Each rank that waited can say so before the first of them ends all."""
@@ -128,7 +132,7 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         def run(operation, fault, steps=1000000):
             arguments = [operation, str(TIMEOUT_S), str(steps)]
-            return pool.submit(Job, command + arguments, folder, fault)
+            return pool.submit(Job, name, command + arguments, folder, fault)
         (try_device if backend == "cuda-emu" else try_host)(run)
     return 0
 
