@@ -30,11 +30,11 @@ NO_WORD = "; no word from rank 2"
 class Job:
     """One run of lose_rank, with what it printed and which of its processes are left."""
 
-    def __init__(self, library, command, folder, fault):
+    def __init__(self, mpi, command, folder, fault):
         environment = {"MIXT_COMM_FAULT": fault} if fault else {}
         environment["SIMT_DEVICES"] = str(RANKS)
         self.what = f"{command[-3]}, fault {fault}"
-        self.library = library
+        self.mpi = mpi
         began = time.monotonic()
         self.process = ranks.start(command, folder, env=environment, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT)
@@ -76,7 +76,7 @@ class Job:
         """MPICH's mpirun may return 0 where a rank leaves while others abort: mixt launch does not
         ask it either."""
         self.expect_gone()
-        self.check(self.process.returncode != 0 or self.library == "mpich",
+        self.check(self.process.returncode != 0 or self.mpi == "mpich",
                    "the job's exit code is 0")
 
     def expect_line(self, operation, step, missing):
