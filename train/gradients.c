@@ -16,40 +16,56 @@ static const struct tensor *value_of(const struct param *param)
     return &param->weight.value;
 }
 
-/* Copies a run's tensors to the bucket or back; one alone is the bucket. */
+/* Numbers of a run: all of them, or a rank's share. */
+struct range {
+    int64_t first, count;
+};
+
+static struct range whole_of(const struct run *run)
+{
+    return (struct range){0, run->used};
+}
+
+static struct range share_of(const struct param_list *params, const struct run *run)
+{
+    const struct comm *comm = params->comm;
+    return (struct range){comm_share(run->used, comm->rank, comm->size),
+                          comm_share_length(run->used, comm->rank, comm->size)};
+}
+
+/* Copies numbers of a run's tensors to the bucket or back; one tensor alone is the bucket. */
 static void move(const struct param_list *params, const struct run *run, side_of *side,
-                 const struct tensor *bucket, bool is_back)
+                 struct range range, const struct tensor *bucket, bool is_back)
 {
     struct backend *backend = params->backend;
-    int64_t used = 0;
+    int64_t start = 0, end = 0; /* of the tensor, in the run */
     for (int64_t i = run->first; i < run->last && run->n_params > 1; i++) {
         if (param_is_divided(params->items[i]))
             continue;
         const struct tensor *tensor = side(params->items[i]);
-        const struct tensor part = tensor_slice(bucket, used, tensor_count(tensor));
-        backend->ops->copy(backend, is_back ? tensor : &part, is_back ? &part : tensor);
-        used += part.dim[0];
+        start = end;
+        end += tensor_count(tensor);
+        const int64_t from = start > range.first ? start : range.first;
+        const int64_t to = end < range.first + range.count ? end : range.first + range.count;
+        if (from >= to)
+            continue;
+        const struct tensor flat = tensor_as_2d(tensor, tensor_count(tensor), 1);
+        const struct tensor here = tensor_slice(&flat, from - start, to - from);
+        const struct tensor there = tensor_slice(bucket, from, to - from);
+        backend->ops->copy(backend, is_back ? &here : &there, is_back ? &there : &here);
     }
 }
 
-/* A run's numbers side by side [n, 1]. */
+/* A run's numbers side by side [n, 1], of which those in the range are set. */
 static struct tensor collect(const struct param_list *params, const struct run *run, side_of *side,
-                             struct arena *scratch)
+                             struct range range, struct arena *scratch)
 {
     for (int64_t i = run->first; run->n_params == 1; i++)
         if (!param_is_divided(params->items[i]))
             return tensor_as_2d(side(params->items[i]), run->used, 1);
     const struct tensor bucket = tensor_2d(scratch, params->backend->real, run->used, 1);
-    move(params, run, side, &bucket, false);
+    move(params, run, side, range, &bucket, false);
     return bucket;
-}
-
-/* This rank's share of a bucket. */
-static struct tensor share_of(const struct comm *comm, const struct tensor *bucket)
-{
-    const int64_t n = tensor_count(bucket);
-    return tensor_slice(bucket, comm_share(n, comm->rank, comm->size),
-                        comm_share_length(n, comm->rank, comm->size));
 }
 
 /* What is done with each run. */
@@ -75,25 +91,27 @@ static enum status for_all_runs(struct param_list *params, struct arena *scratch
 static enum status reduce_run(const struct param_list *params, const struct run *run,
                               struct arena *scratch)
 {
-    const struct tensor bucket = collect(params, run, gradient_of, scratch);
-    const struct tensor share = share_of(params->comm, &bucket);
+    const struct range own = share_of(params, run);
+    const struct tensor bucket = collect(params, run, gradient_of, whole_of(run), scratch);
+    const struct tensor share = tensor_slice(&bucket, own.first, own.count);
     const enum status status = comm_reduce_scatter(params->comm, params->backend, &share, &bucket);
-    move(params, run, gradient_of, &bucket, true);
+    move(params, run, gradient_of, own, &bucket, true);
     return status;
 }
 
 static enum status add_parts_of_run(const struct param_list *params, const struct run *run,
                                     struct arena *scratch)
 {
-    struct comm *comm = params->comm;
     struct backend *backend = params->backend;
-    const struct tensor gradients = collect(params, run, gradient_of, scratch);
-    const struct tensor sums = collect(params, run, param_gradient, scratch);
-    const struct tensor share = share_of(comm, &sums);
-    const enum status status = comm_add_shares(comm, backend, &share, &gradients);
-    move(params, run, param_gradient, &sums, true);
-    backend->ops->fill(backend, &gradients, 0);
-    move(params, run, gradient_of, &gradients, true);
+    const struct range own = share_of(params, run);
+    const struct tensor gradients = collect(params, run, gradient_of, whole_of(run), scratch);
+    const struct tensor sums = collect(params, run, param_gradient, own, scratch);
+    const struct tensor share = tensor_slice(&sums, own.first, own.count);
+    const enum status status = comm_add_shares(params->comm, backend, &share, &gradients);
+    move(params, run, param_gradient, own, &sums, true);
+    for (int64_t i = run->first; i < run->last; i++)
+        if (!param_is_divided(params->items[i]))
+            backend->ops->fill(backend, &params->items[i]->grad, 0);
     return status;
 }
 
@@ -101,10 +119,11 @@ static enum status add_parts_of_run(const struct param_list *params, const struc
 static enum status gather_side(const struct param_list *params, const struct run *run,
                                side_of *side, struct arena *scratch)
 {
-    const struct tensor bucket = collect(params, run, side, scratch);
-    const struct tensor share = share_of(params->comm, &bucket);
+    const struct range own = share_of(params, run);
+    const struct tensor bucket = collect(params, run, side, own, scratch);
+    const struct tensor share = tensor_slice(&bucket, own.first, own.count);
     const enum status status = comm_gather_parts(params->comm, params->backend, &bucket, &share);
-    move(params, run, side, &bucket, true);
+    move(params, run, side, whole_of(run), &bucket, true);
     return status;
 }
 
