@@ -39,14 +39,25 @@ static struct tensor take_like(struct param_list *list, struct param_spec spec)
     return tensor_3d(list->arena, real, spec.dim[0], spec.dim[1], spec.dim[2]);
 }
 
-/* A matrix that is kept in int8 alone has a shape for others to read, and no data. */
-static struct tensor take_value(struct param_list *list, struct param_spec spec)
+/* For others to read, without data. */
+static struct tensor shape_of(const struct param_list *list, struct param_spec spec)
 {
-    if (!list->is_int8 || !spec.may_round)
-        return take_like(list, spec);
     struct tensor shape = {.rank = spec.rank, .dtype = list->backend->real};
     memcpy(shape.dim, spec.dim, sizeof spec.dim);
     return shape;
+}
+
+/* A parameter's values, gradient or sum: what lies in a run gets its memory later. */
+static struct tensor take_side(struct param_list *list, struct param_spec spec)
+{
+    return runs_hold(list, spec.is_expert) ? shape_of(list, spec) : take_like(list, spec);
+}
+
+/* A matrix that is kept in int8 alone has no data. */
+static struct tensor take_value(struct param_list *list, struct param_spec spec)
+{
+    const bool is_rounded = list->is_int8 && spec.may_round;
+    return is_rounded ? shape_of(list, spec) : take_side(list, spec);
 }
 
 static struct tensor take_zeros(struct param_list *list, struct param_spec spec)
@@ -61,7 +72,7 @@ static void take_moments(struct param_list *list, struct param *param, struct pa
 {
     const bool is_reduced = list->factors_experts && spec.is_expert;
     if (runs_are_shared(list) && !spec.is_expert)
-        return; /* runs_share() does */
+        return; /* runs_place() does */
     if (!is_reduced)
         param->first = take_zeros(list, spec);
     if (!is_reduced || spec.rank < 3) {
@@ -110,9 +121,9 @@ struct param *param_add(struct param_list *list, struct param_spec spec, const c
     if (list->is_training) {
         param->products = spec.is_product ? list->products : NULL;
         if (!param->products)
-            param->grad = take_like(list, spec);
+            param->grad = take_side(list, spec);
         if (list->by_parts)
-            param->sum = take_like(list, spec);
+            param->sum = take_side(list, spec);
         take_moments(list, param, spec);
     }
     if (list->has_average)

@@ -40,8 +40,8 @@ struct param {
     int forms;            /* PACK_... that its layer reads going forward; 0: never packed */
     int64_t first_expert; /* where ranks divide the experts: the first of those that all tensors */
     int64_t n_experts;    /* here hold, and how many all ranks have; else 0 and 0 */
-    int64_t run_at;       /* where ranks share an update: its numbers' place among those of its */
-    int64_t run_count;    /* run, and how many these are; else 0 and 0 */
+    int64_t run_at;       /* where ranks share an update: its place in its run (layer/runs.h), */
+    int64_t run_count;    /* and how many numbers that has; else 0 and 0 */
 };
 
 struct param_list {
@@ -59,6 +59,8 @@ struct param_list {
                                 factored second ones */
     struct param **items;    /* owned */
     int64_t count, capacity;
+    struct run *runs; /* the host arena's; see layer/runs.h */
+    int64_t n_runs;
     enum status error; /* sticky: STATUS_MEMORY when the list could not grow */
 };
 
@@ -74,7 +76,8 @@ struct param_spec {
     bool may_round;  /* a matrix that products read in one form and may read in int8 */
 };
 
-/* Adds a parameter; its value is undefined until param_list_start() or a load. name_format makes
+/* Adds a parameter; its value is undefined until param_list_start() or a load, and has no memory
+ * before runs_place() where there are runs. name_format makes
  * the name. Where ranks divide the experts it has this rank's share, comm_share(), of dim[0]. Never
  * NULL; a failure is kept in list->error and param_list_check() returns it. */
 struct param *param_add(struct param_list *list, struct param_spec spec, const char *name_format,

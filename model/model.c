@@ -165,7 +165,7 @@ enum status model_init_share(struct model *model, struct backend *backend, struc
     if (status < 0)
         model_free(model);
     else
-        runs_share(&model->params);
+        runs_place(&model->params);
     return status;
 }
 

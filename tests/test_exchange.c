@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "layer/runs.h"
 #include "tests/crew.h"
 #include "tests/mixture.h"
 
@@ -214,6 +215,7 @@ static void run_layer(struct comm *comm, void *context)
     fixture->pass.comm = comm;
     fixture->pass.dropout = 0.3;
     moe_init(&mixture.moe, &fixture->params, "moe", D, &layer->config, MIXTURE_STREAM);
+    runs_place(&fixture->params);
     /* Values of the whole are read by all at once: one after another, as its scratch is shared. */
     for (int r = 0; r < comm->size; r++) {
         if (r == comm->rank)

@@ -91,7 +91,7 @@ static void run_steps(struct comm *comm, void *context)
     params->comm = comm;
     for (int i = 0; i < N_PARAMS; i++)
         (void)param_add(params, specs[i], "p%d", i);
-    runs_share(params);
+    runs_place(params);
     param_list_start(params, 1);
     param_list_zero_gradients(params);
     for (int step = 0; step < N_STEPS; step++) {
@@ -125,7 +125,8 @@ static void test_values_and_moments(void **state)
             expect_close("norm", &many->norm[r], &one->norm[0], 1, 1e-5);
             assert_memory_equal(many->first_values[r], many->first_values[0],
                                 sizeof many->first_values[0]);
-            assert_true(many->moments[r] <= one->moments[0] / size + 4);
+            /* A share counts the gaps between parameters, too: 64 numbers at most for each. */
+            assert_true(many->moments[r] <= one->moments[0] / size + 2 * 64 * N_PARAMS);
             moments += many->moments[r];
         }
         assert_true(moments == one->moments[0]);

@@ -46,33 +46,36 @@ static void update_product(struct backend *backend, const struct param *param,
                                         &param->second, room, &param->product, adam);
 }
 
-/* This rank's numbers of a parameter whose update ranks share, of one of its tensors. */
-static struct tensor own_part(const struct param_list *params, const struct param *param,
-                              const struct tensor *tensor)
-{
-    const struct run_range own = run_range_of(param, params->comm->rank, params->comm->size);
-    const struct tensor flat = tensor_as_2d(tensor, tensor_count(tensor), 1);
-    return tensor_slice(&flat, own.start, own.end - own.start);
-}
-
-static void update_share(const struct param_list *params, const struct param *param,
-                         const struct adam *adam)
+/* This rank's numbers of what all hold. */
+static void update_run(const struct param_list *params, const struct run *run,
+                       const struct adam *adam)
 {
     struct backend *backend = params->backend;
-    const struct tensor value = own_part(params, param, &param->weight.value);
-    const struct tensor gradient = own_part(params, param, &param->grad);
-    if (tensor_count(&value) > 0)
-        backend->ops->adam_step(backend, &value, &param->first, &param->second, &gradient, adam);
-    backend->ops->fill(backend, &param->grad, 0);
+    const struct tensor values = run_share_of(params, &run->values);
+    const struct tensor gradients = run_share_of(params, &run->gradients);
+    if (tensor_count(&values) > 0)
+        backend->ops->adam_step(backend, &values, &run->first, &run->second, &gradients, adam);
+}
+
+/* Of what all hold each rank updates its share, and then all have all of it. */
+static enum status update_runs(struct param_list *params, const struct adam *adam)
+{
+    for (int64_t i = 0; i < params->n_runs; i++)
+        update_run(params, &params->runs[i], adam);
+    const enum status status = gradients_share_values(params);
+    if (status < 0)
+        return status;
+    for (int64_t i = 0; i < params->count; i++)
+        if (params->items[i]->run_count > 0)
+            param_list_pack_one(params, params->items[i]);
+    return STATUS_OK;
 }
 
 static void update_param(const struct param_list *params, const struct param *param,
                          struct arena *scratch, const struct adam *adam)
 {
     const size_t mark = arena_mark(scratch);
-    if (param->run_count > 0) {
-        update_share(params, param, adam);
-    } else if (param->products) {
+    if (param->products) {
         const struct tensor room = take_room(params, param, scratch);
         update_product(params->backend, param, &room, adam);
     } else {
@@ -136,6 +139,16 @@ static void add_each(struct backend *backend, const struct param *param, const s
     }
 }
 
+static void add_squares_of_runs(const struct param_list *params, const struct tensor *sum)
+{
+    struct backend *backend = params->backend;
+    for (int64_t i = 0; i < params->n_runs; i++) {
+        const struct tensor share = run_share_of(params, &params->runs[i].gradients);
+        if (tensor_count(&share) > 0)
+            backend->ops->sum_squares(backend, sum, &share);
+    }
+}
+
 /* Sums of all gradients' squares, the same on every rank: what all hold counts once, or each rank's
  * share of it. All in one, or by parts [count_squares()]. */
 static enum status square_gradients(struct param_list *params, struct arena *scratch,
@@ -149,19 +162,16 @@ static enum status square_gradients(struct param_list *params, struct arena *scr
         const struct param *param = params->items[i];
         const struct tensor own = tensor_slice(sums, used, params->by_parts ? count_of(param) : 1);
         used += params->by_parts ? count_of(param) : 0;
-        if (param->run_count > 0) {
-            const struct tensor part = own_part(params, param, &param->grad);
-            if (tensor_count(&part) > 0)
-                backend->ops->sum_squares(backend, &own, &part);
-            continue;
-        }
-        if (!comm_is_alone(comm) && comm->rank > 0 && !param_is_divided(param))
+        if (param->run_count > 0 ||
+            (!comm_is_alone(comm) && comm->rank > 0 && !param_is_divided(param)))
             continue;
         if (params->by_parts)
             add_each(backend, param, &own);
         else
             add_squares(params, param, scratch, &own);
     }
+    if (runs_are_shared(params))
+        add_squares_of_runs(params, sums);
     return comm_is_alone(comm) ? STATUS_OK : comm_all_reduce(comm, backend, sums);
 }
 
@@ -188,7 +198,7 @@ static enum status gradient_norm(struct param_list *params, struct arena *scratc
     const size_t mark = arena_mark(scratch);
     const struct tensor sums =
         tensor_1d(scratch, backend->real, params->by_parts ? count_squares(params) : 1);
-    enum status status = gradients_join(params, scratch);
+    enum status status = gradients_join(params);
     if (status >= 0)
         status = square_gradients(params, scratch, &sums);
     *norm = status < 0 ? 0 : sqrt(add_up(backend, &sums));
@@ -218,17 +228,17 @@ enum status optimizer_step(struct param_list *params, struct arena *scratch,
                               .gradient_scale = clip > 0 && *norm > clip ? clip / *norm : 1};
     struct backend *backend = params->backend;
     for (int64_t i = 0; i < params->count; i++) {
+        if (params->items[i]->run_count > 0)
+            continue;
         update_param(params, params->items[i], scratch, &adam);
-        if (params->items[i]->run_count == 0)
-            param_list_pack_one(params, params->items[i]); /* while its values are in a cache */
+        param_list_pack_one(params, params->items[i]); /* while its values are in a cache */
     }
     param_list_drop_products(params);
-    const enum status gathered = gradients_share_values(params, scratch);
-    if (gathered < 0)
-        return gathered;
-    for (int64_t i = 0; i < params->count; i++)
-        if (params->items[i]->run_count > 0)
-            param_list_pack_one(params, params->items[i]);
+    if (runs_are_shared(params)) {
+        const enum status shared = update_runs(params, &adam);
+        if (shared < 0)
+            return shared;
+    }
     if (params->has_average && step % OPTIMIZER_AVERAGE_EVERY == 0) {
         /* Early on the plain mean of what there was, so that the start is forgotten. */
         const double decay = pow(train->average, OPTIMIZER_AVERAGE_EVERY);

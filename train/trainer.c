@@ -71,7 +71,7 @@ static enum status add_pass(struct trainer *trainer, const struct pass *pass,
     enum status handed =
         losses_add_in_order(&trainer->step, &trainer->pass, pass->by_parts ? trainer->comm : NULL);
     if (handed >= 0 && pass->by_parts)
-        handed = gradients_add_parts(&trainer->model.params, pass->arena);
+        handed = gradients_add_parts(&trainer->model.params);
     return status < 0 ? status : handed;
 }
 
