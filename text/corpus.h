@@ -89,9 +89,9 @@ struct epoch_plan {
     int32_t *pairs;  /* [n_pairs] every pair once; within a batch longest source first */
 };
 
-/* Plans an epoch: shuffles, sorts by (target length, source length) inside windows (of the whole
- * corpus below a million pairs, else of 262,144), cuts batches of at most max_tokens padded tokens
- * on the longer side (B * max(S, T), but one pair at least), and shuffles the batches.
+/* Plans an epoch: shuffles, sorts by both lengths inside windows (of the whole corpus below a
+ * million pairs, else of 262,144), cuts batches of at most max_tokens padded tokens on the longer
+ * side (B * max(S, T), but one pair at least), and shuffles the batches.
  *
  * A pure function of its arguments, so (epoch, batch) is all that an exact continuation needs.
  * plan is overwritten: free it before. STATUS_MEMORY, with the plan empty. */

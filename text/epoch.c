@@ -9,7 +9,8 @@ enum {
     WHOLE_CORPUS_PAIRS = 1 << 20,
     WINDOW_PAIRS = 1 << 18,
     LENGTH_BITS = 20,
-    PLACE_BITS = 24 /* of a place inside a window */
+    LEAD_BITS = LENGTH_BITS + 1,
+    PLACE_BITS = 21 /* of a place inside a window */
 };
 
 /* Streams of random numbers (random_key.stream). */
@@ -33,21 +34,36 @@ static void shuffle_pairs(int32_t *pairs, int64_t n, struct random_key key)
     }
 }
 
+static int64_t longer(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t longest_side(const struct corpus_pair *pair)
+{
+    return longer(pair->source_length, pair->target_length);
+}
+
 static int compare_keys(const void *left, const void *right)
 {
     const uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
     return (a > b) - (a < b);
 }
 
-/* Sorts a window by (target length, source length); equal pairs keep their shuffled order. keys and
- * sorted have room for the window. */
+/* Sorts a window by the longer side, and pairs of one such length by how far the target is longer
+ * than the source, at every second length the other way round: so neighbours are alike on both
+ * sides also where one length ends, and a batch has little padding. Equal pairs keep their shuffled
+ * order. keys and sorted have room for the window. */
 static void sort_window(const struct corpus *corpus, int32_t *pairs, int64_t n, uint64_t *keys,
                         int32_t *sorted)
 {
     for (int64_t i = 0; i < n; i++) {
-        const uint64_t target = (uint64_t)corpus->pairs[pairs[i]].target_length;
-        const uint64_t source = (uint64_t)corpus->pairs[pairs[i]].source_length;
-        keys[i] = target << (LENGTH_BITS + PLACE_BITS) | source << PLACE_BITS | (uint64_t)i;
+        const struct corpus_pair *pair = &corpus->pairs[pairs[i]];
+        const int64_t longest = longest_side(pair);
+        const int64_t lead = longest + pair->target_length - pair->source_length;
+        const int64_t second = longest % 2 ? lead : 2 * longest - lead;
+        keys[i] = (uint64_t)longest << (LEAD_BITS + PLACE_BITS) | (uint64_t)second << PLACE_BITS |
+                  (uint64_t)i;
     }
     qsort(keys, (size_t)n, sizeof *keys, compare_keys);
     for (int64_t i = 0; i < n; i++)
@@ -59,16 +75,6 @@ static enum status no_memory(const struct corpus *corpus)
 {
     return status_set(STATUS_MEMORY, "no memory to plan an epoch of %lld pairs",
                       (long long)corpus->n_pairs);
-}
-
-static int64_t longer(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t longest_side(const struct corpus_pair *pair)
-{
-    return longer(pair->source_length, pair->target_length);
 }
 
 /* Returns how many batches there are, and writes where each begins, and the end, to starts [that
