@@ -11,6 +11,7 @@ struct crew {
     int size;
     pthread_barrier_t barrier;
     const void *given[CREW_MAX_RANKS]; /* what each shows the others in a call */
+    struct comm_exchange started[CREW_MAX_RANKS][COMM_SLOTS + 1];
 };
 
 struct member {
@@ -57,9 +58,28 @@ static enum status crew_all_gather(struct comm *comm, void *all, const void *one
     return STATUS_OK;
 }
 
-static enum status crew_exchange(struct comm *comm, const struct comm_exchange *exchange)
+/* Nothing comes before the exchange is finished, and until then what is to come is no number. */
+static enum status crew_start(struct comm *comm, int slot, const struct comm_exchange *exchange)
 {
-    const struct crew *crew = show(comm, exchange);
+    struct crew *crew = comm->context;
+    crew->started[comm->rank][slot] = *exchange;
+    for (int r = 0; r < comm->size; r++)
+        if (r != comm->rank && exchange->receive[r] > 0)
+            memset(exchange->out + exchange->out_at[r], 0xff, (size_t)exchange->receive[r]);
+    return STATUS_OK;
+}
+
+static enum status crew_poll(struct comm *comm)
+{
+    (void)comm;
+    return STATUS_OK;
+}
+
+static enum status crew_finish(struct comm *comm, int slot)
+{
+    struct crew *crew = comm->context;
+    const struct comm_exchange *exchange = &crew->started[comm->rank][slot];
+    (void)show(comm, exchange);
     for (int r = 0; r < comm->size; r++) {
         const struct comm_exchange *from = crew->given[r];
         CHECK(exchange->receive[r] == from->send[comm->rank], "%lld bytes sent, %lld wanted",
@@ -97,7 +117,9 @@ void crew_run(int size, void (*work)(struct comm *comm, void *context), void *co
         .barrier = crew_barrier,
         .broadcast = crew_broadcast,
         .all_gather = crew_all_gather,
-        .exchange = crew_exchange,
+        .start = crew_start,
+        .poll = crew_poll,
+        .finish = crew_finish,
         .abort = crew_abort,
     };
     struct crew crew = {.size = size};

@@ -86,12 +86,19 @@ void comm_abort(struct comm *comm, int exit_code)
 
 /* -- what all calls share -- */
 
-enum status comm_begin(struct comm *comm, const char *operation)
+enum status comm_begin_beside(struct comm *comm, const char *operation)
 {
     if (comm->error < 0)
         return status_set(comm->error, "%s", comm->message);
     comm->operation = operation;
     return STATUS_OK;
+}
+
+enum status comm_begin(struct comm *comm, const char *operation)
+{
+    CHECK(comm->error < 0 || !comm->under_way, "%s while slots %x are under way", operation,
+          comm->under_way);
+    return comm_begin_beside(comm, operation);
 }
 
 enum status comm_end(struct comm *comm, enum status status)
@@ -100,6 +107,13 @@ enum status comm_end(struct comm *comm, enum status status)
         return status;
     comm->error = status;
     return status_set(status, "%s", comm->message);
+}
+
+enum status comm_exchange_now(struct comm *comm, const struct comm_exchange *exchange)
+{
+    enum { SLOT = COMM_SLOTS }; /* callers' are below */
+    const enum status status = comm_end(comm, comm->ops->start(comm, SLOT, exchange));
+    return status < 0 ? status : comm_end(comm, comm->ops->finish(comm, SLOT));
 }
 
 enum status comm_take_room(struct comm *comm, int room, size_t size_bytes, void **memory)

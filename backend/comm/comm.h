@@ -24,7 +24,10 @@ struct comm_room {
     size_t size_bytes;
 };
 
-enum { COMM_ROOMS = 7, COMM_MESSAGE_BYTES = 512 };
+/* So many all-to-alls may be under way at once. */
+enum { COMM_SLOTS = 4 };
+
+enum { COMM_ROOMS = 7 + COMM_SLOTS, COMM_MESSAGE_BYTES = 512 };
 
 struct comm {
     const struct comm_ops *ops; /* the transport's, see transport.h */
@@ -36,6 +39,7 @@ struct comm {
     int64_t step;               /* set by the trainer, for messages; < 0: there is none */
     const char *operation;      /* the call under way or the last one, for messages */
     enum status error;          /* of the transport; sticky */
+    unsigned under_way;         /* bit s: slot s is started and not finished */
     char host[64];
     char message[COMM_MESSAGE_BYTES];     /* of the error */
     struct comm_room rooms[COMM_ROOMS];   /* for the calls of tensors */
@@ -123,6 +127,31 @@ enum status comm_gather_parts(struct comm *comm, struct backend *backend,
 enum status comm_all_to_all(struct comm *comm, struct backend *backend, const struct tensor *out,
                             const int64_t *receive, const struct tensor *in,
                             const int64_t *send) STATUS_CHECKED;
+
+/* Rows of an all-to-all: of a tensor [rows, D] those that begin at row at[r], count[r] of them, are
+ * to or from rank r; count, at [size]: host memory. */
+struct comm_rows {
+    const struct tensor *tensor;
+    const int64_t *count, *at;
+};
+
+/* The same in two halves, between which the ranks compute: until the second, neither in nor out may
+ * be touched, nor their lists. Each has a slot in 0..COMM_SLOTS-1 to itself. While any is under way
+ * no other calls are made than these three and comm_poll(). The deadline is that of the second
+ * half. Where comm_overlaps() says no, the first half is the whole, and rows have to lie one behind
+ * the other. */
+enum status comm_all_to_all_start(struct comm *comm, struct backend *backend, int slot,
+                                  const struct comm_rows *out,
+                                  const struct comm_rows *in) STATUS_CHECKED;
+enum status comm_all_to_all_finish(struct comm *comm, int slot) STATUS_CHECKED;
+
+/* Moves on what is under way; an error is told by the next call. MPI moves messages inside its
+ * calls alone: whoever computes meanwhile comes here between pieces. NULL may be given. */
+void comm_poll(struct comm *comm);
+
+/* Whether rows of the backend travel while the ranks compute: not in stages, nor from a device
+ * through the host's memory. Alike on all ranks. Known after the backend's first tensor call. */
+bool comm_overlaps(const struct comm *comm, const struct backend *backend);
 
 /* Rows travel inside nodes of so many ranks first and then between nodes (1: all at once), for
  * calls through the host's memory. Alike on all ranks, a divisor of their number; ranks a node has

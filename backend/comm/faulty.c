@@ -1,8 +1,8 @@
 /* A transport before another that fails as networks and machines do, for tests alone.
  *
  * MIXT_COMM_FAULT=KIND:CALL[:RANK] lets the CALLth call of the transport (from 1 on; barriers,
- * broadcasts, gatherings and exchanges) go wrong on one rank, by default the last. The tensor calls
- * of a GPU's own transport are not counted. */
+ * broadcasts, gatherings and exchanges, as they are started) go wrong on one rank, by default the
+ * last. The tensor calls of a GPU's own transport are not counted. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +33,10 @@ struct faulty {
     enum fault fault;
     long long call; /* which; from 1 on */
     long long calls;
+    struct {
+        enum fault fault;
+        struct comm_exchange exchange;
+    } slots[COMM_SLOTS + 1]; /* what befell those that are under way */
 };
 
 static void pause_for(double seconds)
@@ -111,13 +115,32 @@ static enum status faulty_all_gather(struct comm *comm, void *all, const void *o
     return status;
 }
 
-static enum status faulty_exchange(struct comm *comm, const struct comm_exchange *exchange)
+static enum status faulty_start(struct comm *comm, int slot, const struct comm_exchange *exchange)
 {
     const enum fault fault = strike(comm);
-    if (fault == FAULT_DROP)
-        return STATUS_OK;
     struct faulty *faulty = step_aside(comm);
-    const enum status status = faulty->ops->exchange(comm, exchange);
+    faulty->slots[slot].fault = fault;
+    faulty->slots[slot].exchange = *exchange;
+    const enum status status =
+        fault == FAULT_DROP ? STATUS_OK : faulty->ops->start(comm, slot, exchange);
+    comm->context = faulty;
+    return status;
+}
+
+static enum status faulty_poll(struct comm *comm)
+{
+    struct faulty *faulty = step_aside(comm);
+    const enum status status = faulty->ops->poll(comm);
+    comm->context = faulty;
+    return status;
+}
+
+static enum status faulty_finish(struct comm *comm, int slot)
+{
+    struct faulty *faulty = step_aside(comm);
+    const enum fault fault = faulty->slots[slot].fault;
+    const struct comm_exchange *exchange = &faulty->slots[slot].exchange;
+    const enum status status = fault == FAULT_DROP ? STATUS_OK : faulty->ops->finish(comm, slot);
     comm->context = faulty;
     for (int r = 0; r < comm->size && fault == FAULT_CORRUPT; r++)
         spoil(exchange->out + exchange->out_at[r], exchange->receive[r]);
@@ -162,7 +185,9 @@ enum status comm_make_faulty(struct comm *comm, const char *text)
         .barrier = faulty_barrier,
         .broadcast = faulty_broadcast,
         .all_gather = faulty_all_gather,
-        .exchange = faulty_exchange,
+        .start = faulty_start,
+        .poll = faulty_poll,
+        .finish = faulty_finish,
         .abort = faulty_abort,
     };
     struct faulty *faulty = calloc(1, sizeof *faulty);

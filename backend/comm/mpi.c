@@ -2,7 +2,8 @@
  *
  * Every call of MPI but the first and the last ones is non-blocking and tested until a deadline,
  * so that no rank waits for ever. Large messages go in pieces, since counts are int in MPI 3. What
- * is summed is summed by the caller, in order of the ranks. */
+ * is summed is summed by the caller, in order of the ranks. One file, if a long one: both modules,
+ * the tests' and the simulation compile it by itself. */
 #include <mpi.h>
 #include <sched.h>
 #include <signal.h>
@@ -32,11 +33,32 @@ enum { PIECE_BYTES = COMM_PIECE_BYTES, WINDOW = 8, MAX_TAG = 32767 };
 /* MPI's own start and end, which cannot be tested, are given this long at least. */
 enum { SHORTEST_GUARD_S = 60 };
 
+/* A place in the window: messages to or from every WINDOW-th rank, one after the other. Ranks are
+ * taken in order of their distance, so that at any time each rank is sent to by few. */
+struct lane {
+    bool is_sending;
+    int distance; /* of the rank under way; >= size: the lane is done */
+    int peer;
+    char *at;      /* where the message under way continues */
+    int64_t left;  /* bytes of it, from `at` on */
+    int under_way; /* bytes of the piece under way */
+};
+
+/* An exchange. */
+struct transfer {
+    struct comm_exchange bytes;
+    struct lane lanes[2 * WINDOW];
+    MPI_Request requests[2 * WINDOW];
+    int tag; /* what is left of one that failed meets no other, nor do those under way together */
+    bool is_under_way;
+};
+
 struct mpi {
     MPI_Comm ranks;     /* a communicator of our own, with errors returned */
     MPI_Comm roll;      /* for calling the roll */
     MPI_Request *calls; /* owned [2 * size]: of the roll */
-    int tag;            /* of the exchange under way: what is left of a failed one meets no other */
+    int tag;            /* of the last exchange */
+    struct transfer transfers[COMM_SLOTS + 1];
 };
 
 /* -- errors -- */
@@ -198,17 +220,6 @@ static enum status mpi_broadcast(struct comm *comm, void *data, size_t bytes, in
 
 /* -- exchange -- */
 
-/* A place in the window: messages to or from every WINDOW-th rank, one after the other. Ranks are
- * taken in order of their distance, so that at any time each rank is sent to by few. */
-struct lane {
-    bool is_sending;
-    int distance; /* of the rank under way; >= size: the lane is done */
-    int peer;
-    char *at;      /* where the message under way continues */
-    int64_t left;  /* bytes of it, from `at` on */
-    int under_way; /* bytes of the piece under way */
-};
-
 /* The rank at the lane's distance becomes the next peer. */
 static void meet(const struct comm *comm, const struct comm_exchange *exchange, struct lane *lane)
 {
@@ -224,24 +235,25 @@ static void meet(const struct comm *comm, const struct comm_exchange *exchange, 
     }
 }
 
-/* The lane's next piece, of this peer or of the next that has any. */
-static int go_on(const struct comm *comm, const struct comm_exchange *exchange, struct lane *lane,
-                 MPI_Request *request)
+/* Lane i's next piece, of this peer or of the next that has any. */
+static int go_on(const struct comm *comm, struct transfer *transfer, int i)
 {
     const struct mpi *mpi = comm->context;
+    struct lane *lane = &transfer->lanes[i];
+    MPI_Request *request = &transfer->requests[i];
     while (lane->left == 0 && lane->distance < comm->size) {
         lane->distance += WINDOW;
         if (lane->distance < comm->size)
-            meet(comm, exchange, lane);
+            meet(comm, &transfer->bytes, lane);
     }
     *request = MPI_REQUEST_NULL;
     if (lane->left == 0)
         return MPI_SUCCESS;
     lane->under_way = (int)(lane->left < PIECE_BYTES ? lane->left : PIECE_BYTES);
     if (lane->is_sending)
-        return MPI_Isend(lane->at, lane->under_way, MPI_BYTE, lane->peer, mpi->tag, mpi->ranks,
+        return MPI_Isend(lane->at, lane->under_way, MPI_BYTE, lane->peer, transfer->tag, mpi->ranks,
                          request);
-    return MPI_Irecv(lane->at, lane->under_way, MPI_BYTE, lane->peer, mpi->tag, mpi->ranks,
+    return MPI_Irecv(lane->at, lane->under_way, MPI_BYTE, lane->peer, transfer->tag, mpi->ranks,
                      request);
 }
 
@@ -263,51 +275,89 @@ static enum status account(struct comm *comm, struct lane *lane, const MPI_Statu
     return STATUS_OK;
 }
 
-/* All lanes until the last is done. */
-static enum status run_lanes(struct comm *comm, const struct comm_exchange *exchange,
-                             struct lane lanes[2 * WINDOW], MPI_Request requests[2 * WINDOW])
+/* Lanes whose pieces are through go on; *has_moved becomes true where there are any. */
+static enum status look(struct comm *comm, struct transfer *transfer, bool *has_moved)
 {
-    const double deadline = clock_seconds() + comm->timeout_s;
-    for (int looks = 0;; looks++) {
-        int n_done = 0, done[2 * WINDOW];
-        MPI_Status results[2 * WINDOW];
-        int error = MPI_Testsome(2 * WINDOW, requests, &n_done, done, results);
-        if (error == MPI_ERR_IN_STATUS)
-            for (int i = 0; i < n_done; i++)
-                error = results[i].MPI_ERROR != MPI_SUCCESS ? results[i].MPI_ERROR : error;
-        for (int i = 0; i < n_done && n_done != MPI_UNDEFINED && error == MPI_SUCCESS; i++) {
-            if (account(comm, &lanes[done[i]], &results[i]) < 0)
-                return STATUS_FAILED;
-            error = go_on(comm, exchange, &lanes[done[i]], &requests[done[i]]);
-        }
+    int n_done = 0, done[2 * WINDOW];
+    MPI_Status results[2 * WINDOW];
+    int error = MPI_Testsome(2 * WINDOW, transfer->requests, &n_done, done, results);
+    if (error == MPI_ERR_IN_STATUS)
+        for (int i = 0; i < n_done; i++)
+            error = results[i].MPI_ERROR != MPI_SUCCESS ? results[i].MPI_ERROR : error;
+    transfer->is_under_way = n_done != MPI_UNDEFINED;
+    for (int i = 0; i < n_done && n_done != MPI_UNDEFINED && error == MPI_SUCCESS; i++) {
+        if (account(comm, &transfer->lanes[done[i]], &results[i]) < 0)
+            return STATUS_FAILED;
+        error = go_on(comm, transfer, done[i]);
+        *has_moved = true;
+    }
+    return error == MPI_SUCCESS ? STATUS_OK : fail(comm, error);
+}
+
+static enum status look_at_all(struct comm *comm, bool *has_moved)
+{
+    struct mpi *mpi = comm->context;
+    enum status status = STATUS_OK;
+    *has_moved = false;
+    for (int i = 0; i <= COMM_SLOTS && status >= 0; i++)
+        if (mpi->transfers[i].is_under_way)
+            status = look(comm, &mpi->transfers[i], has_moved);
+    return status;
+}
+
+static enum status mpi_start(struct comm *comm, int slot, const struct comm_exchange *exchange)
+{
+    struct mpi *mpi = comm->context;
+    struct transfer *transfer = &mpi->transfers[slot];
+    const char *mine = exchange->in + exchange->in_at[comm->rank];
+    char *target = exchange->out + exchange->out_at[comm->rank];
+    mpi->tag = mpi->tag % MAX_TAG + 1;
+    transfer->bytes = *exchange;
+    transfer->tag = mpi->tag;
+    transfer->is_under_way = true;
+    if (target != mine && exchange->send[comm->rank] > 0)
+        memmove(target, mine, (size_t)exchange->send[comm->rank]);
+    for (int i = 0; i < 2 * WINDOW; i++) {
+        transfer->lanes[i] =
+            (struct lane){.is_sending = i >= WINDOW, .distance = 1 + i % WINDOW - WINDOW};
+        const int error = go_on(comm, transfer, i);
         if (error != MPI_SUCCESS)
             return fail(comm, error);
-        if (n_done == MPI_UNDEFINED)
-            return STATUS_OK;
+    }
+    return STATUS_OK;
+}
+
+/* What is through may let MPI move on what stands behind it. */
+static enum status mpi_poll(struct comm *comm)
+{
+    enum { FEW = 4 };
+    enum status status = STATUS_OK;
+    bool has_moved = false;
+    for (int looks = 0; looks < FEW && status >= 0; looks = has_moved ? 0 : looks + 1)
+        status = look_at_all(comm, &has_moved);
+    return status;
+}
+
+static enum status mpi_finish(struct comm *comm, int slot)
+{
+    const struct mpi *mpi = comm->context;
+    const double deadline = clock_seconds() + comm->timeout_s;
+    for (int looks = 0;; looks++) {
+        bool has_moved = false;
+        const enum status status = look_at_all(comm, &has_moved);
+        if (status < 0 || !mpi->transfers[slot].is_under_way)
+            return status;
         if (clock_seconds() > deadline)
             return too_late(comm);
-        looks = n_done > 0 ? 0 : looks;
+        looks = has_moved ? 0 : looks;
         wait_a_moment(comm, looks);
     }
 }
 
 static enum status mpi_exchange(struct comm *comm, const struct comm_exchange *exchange)
 {
-    struct mpi *mpi = comm->context;
-    struct lane lanes[2 * WINDOW];
-    MPI_Request requests[2 * WINDOW];
-    const char *mine = exchange->in + exchange->in_at[comm->rank];
-    char *target = exchange->out + exchange->out_at[comm->rank];
-    mpi->tag = mpi->tag % MAX_TAG + 1;
-    if (target != mine && exchange->send[comm->rank] > 0)
-        memmove(target, mine, (size_t)exchange->send[comm->rank]);
-    for (int i = 0; i < 2 * WINDOW; i++) {
-        lanes[i] = (struct lane){.is_sending = i >= WINDOW, .distance = 1 + i % WINDOW - WINDOW};
-        const int error = go_on(comm, exchange, &lanes[i], &requests[i]);
-        if (error != MPI_SUCCESS)
-            return fail(comm, error);
-    }
-    return run_lanes(comm, exchange, lanes, requests);
+    const enum status status = mpi_start(comm, COMM_SLOTS, exchange);
+    return status < 0 ? status : mpi_finish(comm, COMM_SLOTS);
 }
 
 /* -- control, continued -- */
@@ -440,7 +490,9 @@ static enum status mpi_open(struct comm *comm)
         .barrier = mpi_barrier,
         .broadcast = mpi_broadcast,
         .all_gather = mpi_all_gather,
-        .exchange = mpi_exchange,
+        .start = mpi_start,
+        .poll = mpi_poll,
+        .finish = mpi_finish,
         .abort = mpi_abort,
     };
     struct mpi *mpi = calloc(1, sizeof *mpi);

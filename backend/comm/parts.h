@@ -6,12 +6,14 @@
 
 /* The start of a call: an older error, or the operation's name noted. */
 enum status comm_begin(struct comm *comm, const char *operation) STATUS_CHECKED;
+/* The same of a call that may be made while exchanges are under way. */
+enum status comm_begin_beside(struct comm *comm, const char *operation) STATUS_CHECKED;
 
 /* The end of a transport's call: keeps its error, and makes its message this thread's. */
 enum status comm_end(struct comm *comm, enum status status) STATUS_CHECKED;
 
 /* What the rooms are for: what other ranks send, tensors of a device, lists of sizes; in two stages
- * lists again, and what is packed and passed on. */
+ * lists again, and what is packed and passed on; lists of the exchanges in each slot. */
 enum comm_rooms {
     ROOM_PARTS,
     ROOM_IN,
@@ -19,7 +21,8 @@ enum comm_rooms {
     ROOM_LISTS,
     ROOM_STAGES,
     ROOM_PACKED,
-    ROOM_MIDDLE
+    ROOM_MIDDLE,
+    ROOM_SLOTS
 };
 
 /* One of the rooms, of at least so many bytes; its content is undefined. */
@@ -29,6 +32,10 @@ enum status comm_take_room(struct comm *comm, int room, size_t size_bytes,
 /* A whole control call: *all [size * bytes] = every rank's one [bytes], in ROOM_PARTS. */
 enum status comm_gather_to_room(struct comm *comm, const char *operation, const void *one,
                                 size_t bytes, void **all) STATUS_CHECKED;
+
+/* A transport's exchange from start to end. */
+enum status comm_exchange_now(struct comm *comm,
+                              const struct comm_exchange *exchange) STATUS_CHECKED;
 
 /* sum [n] = parts [size, n], added in order of the ranks; real or i32, whose sums wrap. */
 void parts_sum(void *sum, const void *parts, int64_t n, int size, enum dtype dtype);

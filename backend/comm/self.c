@@ -28,10 +28,17 @@ static enum status self_all_gather(struct comm *comm, void *all, const void *one
     return STATUS_OK;
 }
 
-static enum status self_exchange(struct comm *comm, const struct comm_exchange *exchange)
+static enum status self_start(struct comm *comm, int slot, const struct comm_exchange *exchange)
 {
+    (void)slot;
     return self_all_gather(comm, exchange->out + exchange->out_at[0],
                            exchange->in + exchange->in_at[0], (size_t)exchange->send[0]);
+}
+
+static enum status self_finish(struct comm *comm, int slot)
+{
+    (void)comm, (void)slot;
+    return STATUS_OK;
 }
 
 static void self_abort(struct comm *comm, int exit_code)
@@ -47,7 +54,9 @@ void comm_open_self(struct comm *comm)
         .barrier = self_barrier,
         .broadcast = self_broadcast,
         .all_gather = self_all_gather,
-        .exchange = self_exchange,
+        .start = self_start,
+        .poll = self_barrier,
+        .finish = self_finish,
         .abort = self_abort,
     };
     comm->ops = &ops;

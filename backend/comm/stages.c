@@ -47,7 +47,7 @@ static enum status exchange(struct stages *stages, void *out, const void *in)
         went += send[r];
     }
     const struct comm_exchange bytes = {out, receive, out_at, in, send, in_at};
-    return comm_end(comm, comm->ops->exchange(comm, &bytes));
+    return comm_exchange_now(comm, &bytes);
 }
 
 static void clear_lists(struct stages *stages)

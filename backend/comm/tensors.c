@@ -111,20 +111,20 @@ struct lists {
     int64_t *receive, *out_at, *send, *in_at; /* [size] bytes */
 };
 
-static enum status take_lists(struct comm *comm, struct lists *lists)
+static enum status take_lists(struct comm *comm, int room, struct lists *lists)
 {
     void *memory = NULL;
     const size_t n = (size_t)comm->size;
-    const enum status status = comm_take_room(comm, ROOM_LISTS, 4 * n * sizeof(int64_t), &memory);
+    const enum status status = comm_take_room(comm, room, 4 * n * sizeof(int64_t), &memory);
     int64_t *numbers = memory;
     if (status >= 0)
         *lists = (struct lists){numbers, numbers + n, numbers + 2 * n, numbers + 3 * n};
     return status;
 }
 
-static enum status exchange(struct comm *comm, const struct lists *lists, void *out, const void *in)
+static struct comm_exchange exchange_of(const struct lists *lists, void *out, const void *in)
 {
-    const struct comm_exchange bytes = {
+    return (struct comm_exchange){
         .out = out,
         .receive = lists->receive,
         .out_at = lists->out_at,
@@ -132,7 +132,12 @@ static enum status exchange(struct comm *comm, const struct lists *lists, void *
         .send = lists->send,
         .in_at = lists->in_at,
     };
-    return comm_end(comm, comm->ops->exchange(comm, &bytes));
+}
+
+static enum status exchange(struct comm *comm, const struct lists *lists, void *out, const void *in)
+{
+    const struct comm_exchange bytes = exchange_of(lists, out, in);
+    return comm_exchange_now(comm, &bytes);
 }
 
 /* -- sums -- */
@@ -180,7 +185,7 @@ static enum status scatter_sum(struct comm *comm, const struct sum *sum)
     int64_t piece = PIECES_BYTES / element / comm->size;
     piece = piece < SMALLEST_PIECE ? SMALLEST_PIECE : piece;
     piece = piece < longest ? piece : longest;
-    enum status status = take_lists(comm, &lists);
+    enum status status = take_lists(comm, ROOM_LISTS, &lists);
     if (status >= 0)
         status = comm_take_room(comm, ROOM_PARTS, (size_t)(piece * element * comm->size), &parts);
     for (int64_t from = 0; from < longest && status >= 0; from += piece)
@@ -194,7 +199,7 @@ static enum status gather(struct comm *comm, char *whole, const char *part, int6
 {
     struct lists lists;
     const int64_t element = (int64_t)dtype_size(dtype);
-    const enum status status = take_lists(comm, &lists);
+    const enum status status = take_lists(comm, ROOM_LISTS, &lists);
     for (int r = 0; r < comm->size && status >= 0; r++) {
         lists.send[r] = comm_share_length(n, comm->rank, comm->size) * element;
         lists.in_at[r] = 0;
@@ -243,18 +248,6 @@ static void check_share(const struct comm *comm, const struct tensor *part,
           (long long)tensor_count(part), comm->rank, (long long)tensor_count(whole),
           (long long)want);
     CHECK(part->dtype == whole->dtype, "types %d and %d", (int)part->dtype, (int)whole->dtype);
-}
-
-/* The sum of rows to or from each rank is that of the tensor. */
-static void check_rows(const struct comm *comm, const struct tensor *tensor, const int64_t *rows)
-{
-    int64_t sum = 0;
-    for (int r = 0; r < comm->size; r++) {
-        CHECK(rows[r] >= 0, "%lld rows, rank %d", (long long)rows[r], r);
-        sum += rows[r];
-    }
-    CHECK(sum == tensor_rows(tensor), "%lld rows of %lld", (long long)sum,
-          (long long)tensor_rows(tensor));
 }
 
 enum status comm_all_reduce(struct comm *comm, struct backend *backend, const struct tensor *tensor)
@@ -344,55 +337,156 @@ enum status comm_gather_parts(struct comm *comm, struct backend *backend,
     return status;
 }
 
-/* Rows to and from the ranks, as bytes one behind the other. */
-static enum status exchange_rows(struct comm *comm, void *out, const int64_t *receive,
-                                 const void *in, const int64_t *send, int64_t row_bytes)
+/* -- rows -- */
+
+/* is_dense: they have to lie one behind the other. */
+static void check_rows(const struct comm *comm, const struct comm_rows *rows, bool is_dense)
+{
+    int64_t end = 0;
+    for (int r = 0; r < comm->size; r++) {
+        const int64_t at = rows->at[r], count = rows->count[r];
+        CHECK(count >= 0 && at >= 0 && at + count <= tensor_rows(rows->tensor) &&
+                  (at == end || !is_dense),
+              "%lld rows from %lld on of %lld, rank %d", (long long)count, (long long)at,
+              (long long)tensor_rows(rows->tensor), r);
+        end += count;
+    }
+}
+
+static void check_both(const struct comm *comm, const struct comm_rows *out,
+                       const struct comm_rows *in, bool is_dense)
+{
+    const int64_t width = tensor_columns(in->tensor), mine = in->count[comm->rank];
+    CHECK(in->tensor->dtype == out->tensor->dtype && width == tensor_columns(out->tensor),
+          "rows of %lld, type %d, to rows of %lld, type %d", (long long)width,
+          (int)in->tensor->dtype, (long long)tensor_columns(out->tensor), (int)out->tensor->dtype);
+    check_rows(comm, in, is_dense);
+    check_rows(comm, out, is_dense);
+    CHECK(mine == out->count[comm->rank], "%lld and %lld rows of one rank to itself",
+          (long long)mine, (long long)out->count[comm->rank]);
+}
+
+static enum status list_rows(struct comm *comm, int room, const struct comm_rows *out,
+                             const struct comm_rows *in, struct lists *lists)
+{
+    const int64_t bytes = tensor_columns(in->tensor) * (int64_t)dtype_size(in->tensor->dtype);
+    const enum status status = take_lists(comm, room, lists);
+    for (int r = 0; r < comm->size && status >= 0; r++) {
+        lists->receive[r] = out->count[r] * bytes;
+        lists->out_at[r] = out->at[r] * bytes;
+        lists->send[r] = in->count[r] * bytes;
+        lists->in_at[r] = in->at[r] * bytes;
+    }
+    return status;
+}
+
+/* From start to end, of rows one behind the other; in stages, or from a device. */
+static enum status exchange_rows(struct comm *comm, struct backend *backend,
+                                 const struct comm_rows *out, const struct comm_rows *in)
 {
     struct lists lists;
-    int64_t out_at = 0, in_at = 0;
-    const enum status status = take_lists(comm, &lists);
-    for (int r = 0; r < comm->size && status >= 0; r++) {
-        lists.receive[r] = receive[r] * row_bytes;
-        lists.send[r] = send[r] * row_bytes;
-        lists.out_at[r] = out_at;
-        lists.in_at[r] = in_at;
-        out_at += lists.receive[r];
-        in_at += lists.send[r];
-    }
+    void *sent = NULL, *received = NULL;
+    enum status status = list_rows(comm, ROOM_LISTS, out, in, &lists);
+    if (status >= 0)
+        status = borrow_filled(comm, backend, in->tensor, ROOM_IN, &sent);
+    if (status >= 0)
+        status = borrow(comm, backend, out->tensor, ROOM_OUT, &received);
+    if (status >= 0)
+        status = comm->stage > 1 ? stages_exchange(comm, received, lists.receive, sent, lists.send)
+                                 : exchange(comm, &lists, received, sent);
+    if (status >= 0)
+        give_back(backend, out->tensor, received);
+    return status;
+}
+
+static enum status start_slot(struct comm *comm, int slot, const struct comm_rows *out,
+                              const struct comm_rows *in)
+{
+    struct lists lists;
+    const enum status status = list_rows(comm, ROOM_SLOTS + slot, out, in, &lists);
     if (status < 0)
         return status;
-    if (comm->stage > 1)
-        return stages_exchange(comm, out, lists.receive, in, lists.send);
-    return exchange(comm, &lists, out, in);
+    const struct comm_exchange bytes = exchange_of(&lists, out->tensor->data, in->tensor->data);
+    return comm_end(comm, comm->ops->start(comm, slot, &bytes));
+}
+
+bool comm_overlaps(const struct comm *comm, const struct backend *backend)
+{
+    if (comm_is_alone(comm))
+        return false;
+    return comm->device ? comm->device_backend == backend : is_on_host(backend) && comm->stage <= 1;
+}
+
+enum status comm_all_to_all_start(struct comm *comm, struct backend *backend, int slot,
+                                  const struct comm_rows *out, const struct comm_rows *in)
+{
+    static const char name[] = "all_to_all";
+    enum status status = comm->device_backend == backend ? comm_begin_beside(comm, name)
+                                                         : begin(comm, backend, name);
+    if (status < 0)
+        return status; /* how many rows come may be what an earlier call failed to say */
+    const bool overlaps = comm_overlaps(comm, backend);
+    CHECK(slot >= 0 && slot < COMM_SLOTS && !(comm->under_way >> slot & 1), "slot %d", slot);
+    check_both(comm, out, in, !overlaps);
+    if (comm->size == 1) {
+        copy(backend, out->tensor, in->tensor);
+        return STATUS_OK;
+    }
+    if (!overlaps)
+        return exchange_rows(comm, backend, out, in);
+    status = comm->device ? comm_end(comm, comm->device->start(comm, backend, slot, out, in))
+                          : start_slot(comm, slot, out, in);
+    if (status >= 0)
+        comm->under_way |= 1u << slot;
+    return status;
+}
+
+enum status comm_all_to_all_finish(struct comm *comm, int slot)
+{
+    const enum status status = comm_begin_beside(comm, "all_to_all");
+    if (status < 0 || !(comm->under_way >> slot & 1))
+        return status;
+    comm->under_way &= ~(1u << slot);
+    return comm_end(comm, comm->device ? comm->device->finish(comm, slot)
+                                       : comm->ops->finish(comm, slot));
+}
+
+void comm_poll(struct comm *comm)
+{
+    if (!comm || !comm->under_way || comm->device || comm->error < 0)
+        return;
+    const enum status status = comm_end(comm, comm->ops->poll(comm));
+    (void)status; /* comm keeps it */
+}
+
+/* Where rows begin that lie one behind the other. */
+static void place(const struct comm *comm, const struct tensor *tensor, const int64_t *count,
+                  int64_t *at)
+{
+    int64_t sum = 0;
+    for (int r = 0; r < comm->size; r++) {
+        at[r] = sum;
+        sum += count[r];
+    }
+    CHECK(sum == tensor_rows(tensor), "%lld rows of %lld", (long long)sum,
+          (long long)tensor_rows(tensor));
 }
 
 enum status comm_all_to_all(struct comm *comm, struct backend *backend, const struct tensor *out,
                             const int64_t *receive, const struct tensor *in, const int64_t *send)
 {
-    void *sent = NULL, *received = NULL;
-    const int64_t row_bytes = tensor_columns(in) * (int64_t)dtype_size(in->dtype);
-    enum status status = begin(comm, backend, "all_to_all");
+    void *memory = NULL;
+    enum status status = comm_begin(comm, "all_to_all");
     if (status < 0)
-        return status; /* how many rows come may be what an earlier call failed to say */
-    CHECK(in->dtype == out->dtype && tensor_columns(in) == tensor_columns(out),
-          "rows of %lld, type %d, to rows of %lld, type %d", (long long)tensor_columns(in),
-          (int)in->dtype, (long long)tensor_columns(out), (int)out->dtype);
-    check_rows(comm, in, send);
-    check_rows(comm, out, receive);
-    CHECK(send[comm->rank] == receive[comm->rank], "%lld and %lld rows of one rank to itself",
-          (long long)send[comm->rank], (long long)receive[comm->rank]);
-    if (comm->size == 1) {
-        copy(backend, out, in);
-        return STATUS_OK;
-    }
-    if (comm->device)
-        return comm_end(comm, comm->device->all_to_all(comm, backend, out, receive, in, send));
-    status = borrow_filled(comm, backend, in, ROOM_IN, &sent);
-    if (status >= 0)
-        status = borrow(comm, backend, out, ROOM_OUT, &received);
-    if (status >= 0)
-        status = exchange_rows(comm, received, receive, sent, send, row_bytes);
-    if (status >= 0)
-        give_back(backend, out, received);
-    return status;
+        return status;
+    const size_t n = (size_t)comm->size;
+    status = comm_take_room(comm, ROOM_PARTS, 2 * n * sizeof(int64_t), &memory);
+    if (status < 0)
+        return status;
+    int64_t *out_at = memory, *in_at = out_at + n;
+    place(comm, out, receive, out_at);
+    place(comm, in, send, in_at);
+    const struct comm_rows to = {out, receive, out_at}, from = {in, send, in_at};
+    status = comm_all_to_all_start(comm, backend, 0, &to, &from);
+    return status < 0 ? status : comm_all_to_all_finish(comm, 0);
 }

@@ -24,7 +24,11 @@ struct comm_ops {
     enum status (*barrier)(struct comm *comm);
     enum status (*broadcast)(struct comm *comm, void *data, size_t bytes, int root);
     enum status (*all_gather)(struct comm *comm, void *all, const void *one, size_t bytes);
-    enum status (*exchange)(struct comm *comm, const struct comm_exchange *exchange);
+    /* An exchange begins in a slot in 0..COMM_SLOTS; its lists and bytes stay until it is finished.
+     * poll() moves on all that are under way; while finish() waits for one it moves all. */
+    enum status (*start)(struct comm *comm, int slot, const struct comm_exchange *exchange);
+    enum status (*poll)(struct comm *comm);
+    enum status (*finish)(struct comm *comm, int slot);
     /* Ends the job; may return, and then the program exits. */
     void (*abort)(struct comm *comm, int exit_code);
 };
@@ -34,7 +38,7 @@ struct comm_ops {
 enum { COMM_DEVICE_ID_BYTES = 128 };
 
 /* Functions that return a status leave their message in comm->message. Work of the tensor calls
- * is done when they return. */
+ * is done when they return, but for start(), whose work finish() waits for. */
 struct comm_device_ops {
     /* What the ranks find each other by; called by one of them. */
     enum status (*make_id)(struct comm *comm, unsigned char id[COMM_DEVICE_ID_BYTES]);
@@ -50,8 +54,9 @@ struct comm_device_ops {
                                   const struct tensor *part, const struct tensor *whole);
     enum status (*gather_parts)(struct comm *comm, struct backend *backend,
                                 const struct tensor *whole, const struct tensor *part);
-    enum status (*all_to_all)(struct comm *comm, struct backend *backend, const struct tensor *out,
-                              const int64_t *receive, const struct tensor *in, const int64_t *send);
+    enum status (*start)(struct comm *comm, struct backend *backend, int slot,
+                         const struct comm_rows *out, const struct comm_rows *in);
+    enum status (*finish)(struct comm *comm, int slot);
 };
 
 /* -- modules -- */

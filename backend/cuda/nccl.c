@@ -2,7 +2,9 @@
  *
  * Communicators are non-blocking: nothing is waited for inside NCCL. Each call is enqueued on the
  * handle's stream, behind what computes its input, and then both NCCL's errors and the stream are
- * looked at until the work is done or the deadline has passed. To abort a communicator, which ends
+ * looked at until the work is done or the deadline has passed. Rows of an all-to-all go on a stream
+ * of their own, which an event lets begin behind what computes them: they travel while the handle's
+ * stream computes. To abort a communicator, which ends
  * its kernels, can itself hang, and is left to comm_abort(). */
 #include <nccl.h>
 #include <sched.h>
@@ -20,6 +22,9 @@ _Static_assert(COMM_DEVICE_ID_BYTES == NCCL_UNIQUE_ID_BYTES, "the size of NCCL's
 struct group {
     ncclComm_t ranks; /* NULL once aborted */
     int size, rank;
+    cudaStream_t travel;
+    cudaEvent_t ready;            /* what is to travel is computed */
+    cudaEvent_t done[COMM_SLOTS]; /* what travels in each slot has come */
 };
 
 static struct group *group_of(const struct comm *comm)
@@ -75,12 +80,13 @@ static enum status settle(struct comm *comm, ncclResult_t result, double deadlin
     return result == ncclSuccess ? STATUS_OK : fail(comm, result);
 }
 
-/* Until the stream is done. Errors of the network show in the communicator alone. */
-static enum status drain(struct comm *comm, const struct backend *backend, double deadline)
+/* Until the stream is done, or an event where one is given. Errors of the network show in the
+ * communicator alone. */
+static enum status drain(struct comm *comm, cudaStream_t stream, cudaEvent_t event, double deadline)
 {
     for (int looks = 0;; looks++) {
         ncclResult_t result = ncclSuccess;
-        const cudaError_t error = cudaStreamQuery(context_of(backend)->stream);
+        const cudaError_t error = event ? cudaEventQuery(event) : cudaStreamQuery(stream);
         const ncclResult_t asked = ncclCommGetAsyncError(group_of(comm)->ranks, &result);
         if (asked != ncclSuccess || (result != ncclSuccess && result != ncclInProgress))
             return fail(comm, asked != ncclSuccess ? asked : result);
@@ -99,7 +105,7 @@ static enum status finish(struct comm *comm, const struct backend *backend, nccl
 {
     const double deadline = clock_seconds() + comm->timeout_s;
     const enum status status = settle(comm, result, deadline);
-    return status < 0 ? status : drain(comm, backend, deadline);
+    return status < 0 ? status : drain(comm, context_of(backend)->stream, NULL, deadline);
 }
 
 /* Before a call: the device is this thread's. */
@@ -129,6 +135,32 @@ static enum status nccl_make_id(struct comm *comm, unsigned char id[COMM_DEVICE_
     return STATUS_OK;
 }
 
+/* The stream and the events of rows. */
+static enum status make_stream(struct comm *comm)
+{
+    struct group *group = group_of(comm);
+    cudaError_t error = cudaStreamCreateWithFlags(&group->travel, cudaStreamNonBlocking);
+    if (error == cudaSuccess)
+        error = cudaEventCreateWithFlags(&group->ready, cudaEventDisableTiming);
+    for (int i = 0; i < COMM_SLOTS && error == cudaSuccess; i++)
+        error = cudaEventCreateWithFlags(&group->done[i], cudaEventDisableTiming);
+    return error == cudaSuccess ? STATUS_OK : refuse(comm, "", cudaGetErrorString(error));
+}
+
+static void free_group(struct comm *comm)
+{
+    struct group *group = group_of(comm);
+    for (int i = 0; i < COMM_SLOTS; i++)
+        if (group->done[i])
+            (void)cudaEventDestroy(group->done[i]);
+    if (group->ready)
+        (void)cudaEventDestroy(group->ready);
+    if (group->travel)
+        (void)cudaStreamDestroy(group->travel);
+    free(group);
+    comm->device_context = NULL;
+}
+
 static void nccl_close(struct comm *comm)
 {
     struct group *group = group_of(comm);
@@ -139,8 +171,7 @@ static void nccl_close(struct comm *comm)
     } else if (group->ranks) {
         (void)ncclCommAbort(group->ranks);
     }
-    free(group);
-    comm->device_context = NULL;
+    free_group(comm);
 }
 
 static void nccl_abort(struct comm *comm)
@@ -168,10 +199,11 @@ static enum status nccl_open(struct comm *comm, struct backend *backend,
         status = settle(
             comm, ncclCommInitRankConfig(&group->ranks, comm->size, given, comm->rank, &config),
             clock_seconds() + comm->timeout_s);
+    if (status >= 0)
+        status = make_stream(comm);
     if (status < 0) {
         nccl_abort(comm);
-        free(group);
-        comm->device_context = NULL;
+        free_group(comm);
     }
     return status;
 }
@@ -266,42 +298,66 @@ static enum status nccl_gather_parts(struct comm *comm, struct backend *backend,
 }
 
 /* This rank's own rows, which no network is needed for. */
-static void copy_own(struct backend *backend, const struct tensor *out, int64_t out_at,
-                     const struct tensor *in, int64_t in_at, size_t count)
+static cudaError_t copy_own(const struct group *group, const struct comm_rows *out,
+                            const struct comm_rows *in)
 {
-    if (count > 0)
-        context_check(backend,
-                      cudaMemcpyAsync(at(out, out_at), at(in, in_at), count * dtype_size(in->dtype),
-                                      cudaMemcpyDeviceToDevice, context_of(backend)->stream),
-                      "all_to_all");
+    const int r = group->rank;
+    const int64_t width = tensor_columns(in->tensor);
+    const size_t bytes = (size_t)(in->count[r] * width) * dtype_size(in->tensor->dtype);
+    if (bytes == 0)
+        return cudaSuccess;
+    return cudaMemcpyAsync(at(out->tensor, out->at[r] * width), at(in->tensor, in->at[r] * width),
+                           bytes, cudaMemcpyDeviceToDevice, group->travel);
 }
 
-static enum status nccl_all_to_all(struct comm *comm, struct backend *backend,
-                                   const struct tensor *out, const int64_t *receive,
-                                   const struct tensor *in, const int64_t *send)
+/* Rows to and from all other ranks, in one group. */
+static ncclResult_t send_and_receive(const struct group *group, const struct comm_rows *out,
+                                     const struct comm_rows *in)
 {
-    const struct group *group = group_of(comm);
-    const int64_t n_d = tensor_columns(in);
-    const cudaStream_t stream = context_of(backend)->stream;
-    const enum status status = enter(comm, backend);
-    if (status < 0)
-        return status;
-    int64_t out_at = 0, in_at = 0;
+    const int64_t width = tensor_columns(in->tensor);
+    const ncclDataType_t type = type_of(in->tensor);
     ncclResult_t result = ncclGroupStart();
     for (int r = 0; r < group->size; r++) {
-        const size_t sent = (size_t)(send[r] * n_d), received = (size_t)(receive[r] * n_d);
-        if (r == group->rank)
-            copy_own(backend, out, out_at, in, in_at, sent);
+        const size_t sent = (size_t)(in->count[r] * width);
+        const size_t received = (size_t)(out->count[r] * width);
         if (r != group->rank && sent > 0)
-            note(&result, ncclSend(at(in, in_at), sent, type_of(in), r, group->ranks, stream));
+            note(&result, ncclSend(at(in->tensor, in->at[r] * width), sent, type, r, group->ranks,
+                                   group->travel));
         if (r != group->rank && received > 0)
-            note(&result,
-                 ncclRecv(at(out, out_at), received, type_of(in), r, group->ranks, stream));
-        in_at += (int64_t)sent;
-        out_at += (int64_t)received;
+            note(&result, ncclRecv(at(out->tensor, out->at[r] * width), received, type, r,
+                                   group->ranks, group->travel));
     }
     note(&result, ncclGroupEnd());
-    return finish(comm, backend, result);
+    return result;
+}
+
+/* NCCL has enqueued the rows before the event that marks their end is. */
+static enum status nccl_start(struct comm *comm, struct backend *backend, int slot,
+                              const struct comm_rows *out, const struct comm_rows *in)
+{
+    const struct group *group = group_of(comm);
+    const double deadline = clock_seconds() + comm->timeout_s;
+    enum status status = enter(comm, backend);
+    if (status < 0)
+        return status;
+    cudaError_t error = cudaEventRecord(group->ready, context_of(backend)->stream);
+    if (error == cudaSuccess)
+        error = cudaStreamWaitEvent(group->travel, group->ready, 0);
+    if (error == cudaSuccess)
+        error = copy_own(group, out, in);
+    if (error == cudaSuccess)
+        status = settle(comm, send_and_receive(group, out, in), deadline);
+    if (error == cudaSuccess && status >= 0)
+        error = cudaEventRecord(group->done[slot], group->travel);
+    return error == cudaSuccess ? status : refuse(comm, "", cudaGetErrorString(error));
+}
+
+static enum status nccl_finish(struct comm *comm, int slot)
+{
+    const struct group *group = group_of(comm);
+    if (!group->ranks)
+        return refuse(comm, "", "the communicator was aborted");
+    return drain(comm, group->travel, group->done[slot], clock_seconds() + comm->timeout_s);
 }
 
 const struct comm_device_ops *cuda_comm(void)
@@ -314,7 +370,8 @@ const struct comm_device_ops *cuda_comm(void)
         .all_reduce = nccl_all_reduce,
         .reduce_scatter = nccl_reduce_scatter,
         .gather_parts = nccl_gather_parts,
-        .all_to_all = nccl_all_to_all,
+        .start = nccl_start,
+        .finish = nccl_finish,
     };
     return &ops;
 }

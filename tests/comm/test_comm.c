@@ -469,6 +469,107 @@ static void test_all_to_all(void **state)
                 check_all_to_all(pattern, types[t], widths[w]);
 }
 
+/* -- two halves -- */
+
+enum { BOTH = 2, BOTH_WIDTH = 5 };
+
+/* Rows of two exchanges in the same tensors: those to a rank stand one behind the other, the first
+ * exchange's before the second's; what comes is apart by exchange. */
+struct both {
+    int64_t send[BOTH][64], send_at[BOTH][64], receive[BOTH][64], receive_at[BOTH][64];
+    struct tensor in, out;
+    float *want; /* owned */
+};
+
+static int pattern_of(int slot)
+{
+    return 3 * slot;
+}
+
+static void plan_both(struct both *both)
+{
+    int64_t n_in = 0, n_out = 0, at = 0;
+    for (int r = 0; r < comm.size; r++)
+        for (int s = 0; s < BOTH; s++) {
+            both->send_at[s][r] = n_in;
+            n_in += both->send[s][r] = rows_of(pattern_of(s), comm.rank, r);
+        }
+    for (int s = 0; s < BOTH; s++)
+        for (int r = 0; r < comm.size; r++) {
+            both->receive_at[s][r] = n_out;
+            n_out += both->receive[s][r] = rows_of(pattern_of(s), r, comm.rank);
+        }
+    arena.used = 0;
+    both->in = tensor_2d(&arena, DTYPE_F32, n_in, BOTH_WIDTH);
+    both->out = tensor_2d(&arena, DTYPE_F32, n_out, BOTH_WIDTH);
+    float *in = calloc((size_t)n_in * BOTH_WIDTH + 1, sizeof *in);
+    both->want = calloc((size_t)n_out * BOTH_WIDTH + 1, sizeof *in);
+    for (int r = 0; r < comm.size; r++)
+        for (int s = 0; s < BOTH; s++)
+            for (int64_t k = 0; k < both->send[s][r] * BOTH_WIDTH; k++)
+                in[at++] = (float)payload(comm.rank, r, k / BOTH_WIDTH, k % BOTH_WIDTH + 100 * s);
+    at = 0;
+    for (int s = 0; s < BOTH; s++)
+        for (int r = 0; r < comm.size; r++)
+            for (int64_t k = 0; k < both->receive[s][r] * BOTH_WIDTH; k++)
+                both->want[at++] =
+                    (float)payload(r, comm.rank, k / BOTH_WIDTH, k % BOTH_WIDTH + 100 * s);
+    upload(&both->in, in);
+    free(in);
+}
+
+/* Two are under way, and the second is finished first. */
+static void test_halves(void **state)
+{
+    (void)state;
+    struct both both;
+    if (comm.size == 1)
+        return;
+    plan_both(&both);
+    backend.ops->fill(&backend, &both.out, -1);
+    assert_true(comm_overlaps(&comm, &backend));
+    for (int s = 0; s < BOTH; s++) {
+        const struct comm_rows out = {&both.out, both.receive[s], both.receive_at[s]};
+        const struct comm_rows in = {&both.in, both.send[s], both.send_at[s]};
+        assert_int_equal(comm_all_to_all_start(&comm, &backend, s + 1, &out, &in), STATUS_OK);
+        comm_poll(&comm);
+    }
+    assert_int_equal(comm_all_to_all_finish(&comm, 2), STATUS_OK);
+    assert_int_equal(comm_all_to_all_finish(&comm, 1), STATUS_OK);
+    expect(&both.out, both.want);
+    free(both.want);
+}
+
+/* Rows arrive while no rank waits for them: before the second half, at looks alone. */
+static void test_arrival(void **state)
+{
+    (void)state;
+    enum { ROWS = 3000, WIDTH = 100 };
+    int64_t count[64], at[64];
+    if (comm.size == 1 || backend.hardware[0])
+        return;
+    arena.used = 0;
+    const struct tensor in = tensor_2d(&arena, DTYPE_F32, ROWS * comm.size, WIDTH);
+    const struct tensor out = tensor_2d(&arena, DTYPE_F32, ROWS * comm.size, WIDTH);
+    backend.ops->fill(&backend, &in, comm.rank);
+    backend.ops->fill(&backend, &out, -1);
+    for (int r = 0; r < comm.size; r++) {
+        count[r] = ROWS;
+        at[r] = (int64_t)r * ROWS;
+    }
+    const struct comm_rows to = {&out, count, at}, from = {&in, count, at};
+    assert_int_equal(comm_all_to_all_start(&comm, &backend, 0, &to, &from), STATUS_OK);
+    const volatile float *came = out.data; /* another's, as the compiler sees it */
+    const double limit = clock_seconds() + TIMEOUT_S / 2.0;
+    for (int r = 0; r < comm.size; r++)
+        while (came[(at[r] + ROWS) * WIDTH - 1] != (float)r && clock_seconds() < limit)
+            comm_poll(&comm);
+    for (int64_t i = 0; i < tensor_count(&out); i++)
+        if (came[i] != (float)(i / WIDTH / ROWS))
+            give_up(i, &out);
+    assert_int_equal(comm_all_to_all_finish(&comm, 0), STATUS_OK);
+}
+
 /* A GPU's tensors through the host, as where its module has no NCCL. */
 static void test_through_host(void **state)
 {
@@ -559,6 +660,8 @@ int main(int count, char **arguments)
         cmocka_unit_test(test_add_shares),
         cmocka_unit_test(test_gather_parts),
         cmocka_unit_test(test_all_to_all),
+        cmocka_unit_test(test_halves),
+        cmocka_unit_test(test_arrival),
         cmocka_unit_test(test_through_host),
         cmocka_unit_test(test_refused_transports),
         cmocka_unit_test(test_rows_that_differ),
