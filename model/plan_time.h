@@ -10,10 +10,11 @@
  *              4 all-to-alls of k rows a token, after one of their numbers
  *   reduce     the gradients of all but the experts: 2 (R - 1) messages, 2 (R - 1) / R of the bytes
  *
- * one after the other: nothing overlaps, so that a run may be faster, by `exchange` at most where
- * experts compute while tokens travel. An all-to-all of b bytes a rank has R - 1 messages and
- * (R - 1) / R b bytes; in two stages, inside nodes of n ranks and then between nodes,
- * 2 (n - 1) + R / n - 1 messages and up to twice the bytes (backend/comm/stages.c). */
+ * one after the other. Experts compute while tokens travel (moe/far.h), which is not counted: five
+ * eighths of the exchange's bytes may be hidden, and 4 (R - 1) messages come to each mixture's. An
+ * all-to-all of b bytes a rank has R - 1 messages and (R - 1) / R b bytes; in two stages, inside
+ * nodes of n ranks and then between nodes, 2 (n - 1) + R / n - 1 messages and up to twice the bytes
+ * (backend/comm/stages.c). */
 #ifndef MIXT_MODEL_PLAN_TIME_H
 #define MIXT_MODEL_PLAN_TIME_H
 

@@ -101,68 +101,131 @@ static bool is_recomputed(const struct experts *experts)
     return experts->config.is_recomputed && !experts->up->products;
 }
 
-/* The hidden units of every patch, and their sum, in fresh tensors. */
+/* -- forward -- */
+
+struct experts_turn experts_take_turn(const struct experts *experts, const struct pass *pass,
+                                      int64_t first, int64_t n_rows, const struct tensor *offsets)
+{
+    return (struct experts_turn){.first = first,
+                                 .n_rows = n_rows,
+                                 .offsets = *offsets,
+                                 .patch_offsets = experts->config.n_patches > 1
+                                                      ? patch_offsets(experts, pass, offsets)
+                                                      : *offsets};
+}
+
+/* All rows in one turn. */
+static struct experts_turn whole(const struct experts_record *record)
+{
+    return (struct experts_turn){0, record->x.dim[0], record->offsets, record->patch_offsets};
+}
+
+/* A turn's rows of a tensor [M, ..]. */
+static struct tensor rows_of(const struct experts_turn *turn, const struct tensor *tensor)
+{
+    return tensor_slice(tensor, turn->first, turn->n_rows);
+}
+
+/* A turn's rows of a tensor [M*P, ..] of patches. */
+static struct tensor patches_of(const struct experts *experts, const struct experts_turn *turn,
+                                const struct tensor *tensor)
+{
+    const int64_t n_patches = experts->config.n_patches;
+    return tensor_slice(tensor, turn->first * n_patches, turn->n_rows * n_patches);
+}
+
+static void take_hidden(const struct experts *experts, const struct pass *pass,
+                        struct experts_record *record)
+{
+    const int64_t n_rows = record->x.dim[0], n_patches = experts->config.n_patches;
+    const int64_t width = experts->config.hidden;
+    record->hidden = pass_2d(pass, n_rows * n_patches, width);
+    record->sum = n_patches > 1 ? pass_2d(pass, n_rows, width) : record->hidden;
+}
+
+/* The hidden units of every patch of a turn, and their sum. */
 static void hidden_forward(const struct experts *experts, const struct pass *pass,
-                           struct experts_record *record)
+                           const struct experts_record *record, const struct experts_turn *turn)
 {
     struct backend *backend = pass->backend;
     const struct backend_ops *ops = backend->ops;
     const enum activation activation = activation_of(experts);
     const bool is_cube = activation == ACTIVATION_CUBE;
-    const int64_t n_rows = record->x.dim[0], n_patches = experts->config.n_patches;
-    const int64_t width = experts->config.hidden;
-    const struct tensor patches = as_patches(experts, &record->x);
-    record->patch_offsets =
-        n_patches > 1 ? patch_offsets(experts, pass, &record->offsets) : record->offsets;
-    record->hidden = pass_2d(pass, n_rows * n_patches, width);
-    ops->grouped_linear(backend, &record->hidden, &patches, &experts->up->weight, false,
-                        &experts->up_bias->weight.value, &record->patch_offsets,
+    const int64_t n_patches = experts->config.n_patches, width = experts->config.hidden;
+    const struct tensor x = rows_of(turn, &record->x);
+    const struct tensor patches = as_patches(experts, &x);
+    const struct tensor hidden = patches_of(experts, turn, &record->hidden);
+    ops->grouped_linear(backend, &hidden, &patches, &experts->up->weight, false,
+                        &experts->up_bias->weight.value, &turn->patch_offsets,
                         is_cube ? ACTIVATION_NONE : activation);
     if (is_cube)
-        ops->activate(backend, &record->hidden, &record->hidden, activation);
-    record->sum = record->hidden;
+        ops->activate(backend, &hidden, &hidden, activation);
     if (n_patches == 1)
         return;
-    const struct tensor side_by_side = tensor_as_2d(&record->hidden, n_rows, n_patches * width);
-    record->sum = pass_2d(pass, n_rows, width);
+    const struct tensor side_by_side = tensor_as_2d(&hidden, turn->n_rows, n_patches * width);
+    const struct tensor sum = rows_of(turn, &record->sum);
     for (int64_t p = 0; p < n_patches; p++)
-        ops->copy_columns(backend, &record->sum, 0, &side_by_side, p * width, width, p > 0);
+        ops->copy_columns(backend, &sum, 0, &side_by_side, p * width, width, p > 0);
+}
+
+void experts_forward_open(const struct experts *experts, const struct pass *pass,
+                          struct experts_record *record, const struct tensor *x,
+                          const struct tensor *offsets)
+{
+    *record = (struct experts_record){.x = *x, .offsets = *offsets, .patch_offsets = *offsets};
+    if (experts->config.n_patches > 1)
+        record->patch_offsets = patch_offsets(experts, pass, offsets);
+    record->mark = arena_mark(pass->arena);
+    take_hidden(experts, pass, record);
+}
+
+void experts_forward_turn(const struct experts *experts, const struct pass *pass,
+                          const struct experts_record *record, const struct tensor *y,
+                          const struct experts_turn *turn)
+{
+    const struct tensor sum = rows_of(turn, &record->sum), y_turn = rows_of(turn, y);
+    hidden_forward(experts, pass, record, turn);
+    comm_poll(pass->comm);
+    pass->backend->ops->grouped_linear(pass->backend, &y_turn, &sum, &experts->down->weight, false,
+                                       &experts->down_bias->weight.value, &turn->offsets,
+                                       ACTIVATION_NONE);
+}
+
+void experts_forward_close(const struct experts *experts, const struct pass *pass,
+                           const struct experts_record *record)
+{
+    if (is_recomputed(experts) || (experts->config.is_recomputed && !pass->is_training))
+        arena_release(pass->arena, record->mark);
 }
 
 void experts_forward(const struct experts *experts, const struct pass *pass,
                      struct experts_record *record, const struct tensor *y, const struct tensor *x,
                      const struct tensor *offsets)
 {
-    *record = (struct experts_record){.x = *x, .offsets = *offsets};
-    const size_t mark = arena_mark(pass->arena);
-    hidden_forward(experts, pass, record);
-    pass->backend->ops->grouped_linear(pass->backend, y, &record->sum, &experts->down->weight,
-                                       false, &experts->down_bias->weight.value, offsets,
-                                       ACTIVATION_NONE);
-    if (is_recomputed(experts) || (experts->config.is_recomputed && !pass->is_training))
-        arena_release(pass->arena, mark);
+    experts_forward_open(experts, pass, record, x, offsets);
+    const struct experts_turn turn = whole(record);
+    experts_forward_turn(experts, pass, record, y, &turn);
+    experts_forward_close(experts, pass, record);
 }
 
-/* The gradient [M*P, F] of every patch's hidden units before the activation, from that of their sum
- * [M, F], which it may replace. */
-static struct tensor hidden_backward(const struct experts *experts, const struct pass *pass,
-                                     const struct experts_record *record,
-                                     const struct tensor *d_sum)
+/* -- backward -- */
+
+/* The gradient of every patch's hidden units before the activation, from that of their sum. */
+static void hidden_backward(const struct experts *experts, const struct pass *pass,
+                            const struct experts_gradients *gradients,
+                            const struct experts_turn *turn)
 {
     const struct backend_ops *ops = pass->backend->ops;
-    const int64_t n_rows = record->x.dim[0], n_patches = experts->config.n_patches;
-    const int64_t width = experts->config.hidden;
-    struct tensor d_hidden = *d_sum;
-    if (n_patches > 1) {
-        d_hidden = tensor_like(pass->arena, &record->hidden);
-        const struct tensor side_by_side = tensor_as_2d(&d_hidden, n_rows, n_patches * width);
-        for (int64_t p = 0; p < n_patches; p++)
-            ops->copy_columns(pass->backend, &side_by_side, p * width, d_sum, 0, width, false);
-    }
+    const int64_t n_patches = experts->config.n_patches, width = experts->config.hidden;
+    const struct tensor d_sum = rows_of(turn, &gradients->d_sum);
+    const struct tensor d_hidden = patches_of(experts, turn, &gradients->d_hidden);
+    const struct tensor hidden = patches_of(experts, turn, &gradients->record.hidden);
+    const struct tensor side_by_side = tensor_as_2d(&d_hidden, turn->n_rows, n_patches * width);
+    for (int64_t p = 0; p < n_patches && n_patches > 1; p++)
+        ops->copy_columns(pass->backend, &side_by_side, p * width, &d_sum, 0, width, false);
     if (activation_of(experts) != ACTIVATION_NONE)
-        ops->activate_backward(pass->backend, &d_hidden, &record->hidden, &d_hidden,
+        ops->activate_backward(pass->backend, &d_hidden, &hidden, &d_hidden,
                                activation_of(experts));
-    return d_hidden;
 }
 
 /* Adds the gradients of matrices and biases; of matrices whose gradient is not stored, leaves its
@@ -190,34 +253,66 @@ static struct tensor keep(const struct pass *pass, const struct tensor *d_y, str
     return copy;
 }
 
+void experts_backward_open(const struct experts *experts, const struct pass *pass,
+                           struct experts_gradients *gradients, const struct experts_record *record)
+{
+    struct pass kept = *pass; /* whose tensors live until the update, where one reads them */
+    if (experts->up->products)
+        kept.arena = experts->up->products;
+    const bool is_hidden = experts->config.n_patches == 1; /* the sum's gradient is a patch's */
+    *gradients = (struct experts_gradients){.record = *record};
+    struct experts_record *again = &gradients->record;
+    if (is_recomputed(experts)) {
+        const struct experts_turn turn = whole(again);
+        take_hidden(experts, pass, again);
+        hidden_forward(experts, pass, again, &turn);
+    }
+    gradients->d_sum = tensor_like(is_hidden ? kept.arena : pass->arena, &again->sum);
+    gradients->d_hidden = is_hidden ? gradients->d_sum : tensor_like(kept.arena, &again->hidden);
+}
+
+void experts_backward_turn(const struct experts *experts, const struct pass *pass,
+                           const struct experts_gradients *gradients, const struct tensor *d_x,
+                           const struct tensor *d_y, const struct experts_turn *turn)
+{
+    struct backend *backend = pass->backend;
+    const struct tensor d_y_turn = rows_of(turn, d_y), d_sum = rows_of(turn, &gradients->d_sum);
+    backend->ops->grouped_linear(backend, &d_sum, &d_y_turn, &experts->down->weight, true, NULL,
+                                 &turn->offsets, ACTIVATION_NONE);
+    hidden_backward(experts, pass, gradients, turn);
+    if (!d_x)
+        return;
+    comm_poll(pass->comm);
+    const struct tensor d_x_turn = rows_of(turn, d_x);
+    const struct tensor d_patches = as_patches(experts, &d_x_turn);
+    const struct tensor d_hidden = patches_of(experts, turn, &gradients->d_hidden);
+    backend->ops->grouped_linear(backend, &d_patches, &d_hidden, &experts->up->weight, true, NULL,
+                                 &turn->patch_offsets, ACTIVATION_NONE);
+}
+
+void experts_backward_params(const struct experts *experts, const struct pass *pass,
+                             const struct experts_gradients *gradients, const struct tensor *d_y)
+{
+    const struct experts_record *record = &gradients->record;
+    const struct tensor kept_d_y = keep(pass, d_y, experts->up->products);
+    const struct tensor patches = as_patches(experts, &record->x);
+    add_gradients(pass, experts->down, experts->down_bias, &record->sum, &kept_d_y,
+                  &record->offsets);
+    comm_poll(pass->comm);
+    add_gradients(pass, experts->up, experts->up_bias, &patches, &gradients->d_hidden,
+                  &record->patch_offsets);
+}
+
 void experts_backward(const struct experts *experts, const struct pass *pass,
                       const struct tensor *d_x, const struct experts_record *record,
                       const struct tensor *d_y)
 {
-    struct backend *backend = pass->backend;
-    const struct backend_ops *ops = backend->ops;
-    struct arena *products = experts->up->products;
-    struct experts_record again = *record;
-    struct pass kept = *pass; /* whose tensors live until the update, where one reads them */
-    if (products)
-        kept.arena = products;
+    struct experts_gradients gradients;
+    const struct experts_turn turn = whole(record);
     const size_t mark = arena_mark(pass->arena);
-    if (is_recomputed(experts))
-        hidden_forward(experts, pass, &again);
-    const bool is_hidden = experts->config.n_patches == 1; /* the sum's gradient is a patch's */
-    const struct tensor d_sum = tensor_like(is_hidden ? kept.arena : pass->arena, &again.sum);
-    const struct tensor kept_d_y = keep(pass, d_y, products);
-    add_gradients(pass, experts->down, experts->down_bias, &again.sum, &kept_d_y, &again.offsets);
-    ops->grouped_linear(backend, &d_sum, d_y, &experts->down->weight, true, NULL, &again.offsets,
-                        ACTIVATION_NONE);
-    const struct tensor d_hidden = hidden_backward(experts, &kept, &again, &d_sum);
-    const struct tensor patches = as_patches(experts, &again.x);
-    add_gradients(pass, experts->up, experts->up_bias, &patches, &d_hidden, &again.patch_offsets);
-    if (d_x) {
-        const struct tensor d_patches = as_patches(experts, d_x);
-        ops->grouped_linear(backend, &d_patches, &d_hidden, &experts->up->weight, true, NULL,
-                            &again.patch_offsets, ACTIVATION_NONE);
-    }
+    experts_backward_open(experts, pass, &gradients, record);
+    experts_backward_turn(experts, pass, &gradients, d_x, d_y, &turn);
+    experts_backward_params(experts, pass, &gradients, d_y);
     arena_release(pass->arena, mark);
 }
 

@@ -44,6 +44,7 @@ struct experts_record {
     struct tensor hidden;        /* [M*P, F] after the activation; absent, as the next, where
                                     hidden units are computed again */
     struct tensor sum;           /* [M, F] over the patches */
+    size_t mark;                 /* of the arena, before the two */
 };
 
 /* Adds "PREFIX.up", ".up_bias", ".down", ".down_bias"; matrices uniform in +-sqrt(3 / their
@@ -61,6 +62,48 @@ void experts_forward(const struct experts *experts, const struct pass *pass,
 void experts_backward(const struct experts *experts, const struct pass *pass,
                       const struct tensor *d_x, const struct experts_record *record,
                       const struct tensor *d_y);
+
+/* -- in turns, each of the rows of some experts that stand one after the other: what comes from
+ * other ranks and goes back to them travels while other experts' rows are computed -- */
+
+struct experts_turn {
+    int64_t first, n_rows;
+    struct tensor offsets;       /* [E+1] i32 borrowed: where each expert's rows start, from the
+                                    turn's first on; experts of other turns have none */
+    struct tensor patch_offsets; /* [E+1] i32 */
+};
+
+struct experts_turn experts_take_turn(const struct experts *experts, const struct pass *pass,
+                                      int64_t first, int64_t n_rows, const struct tensor *offsets);
+
+/* experts_forward() in turns: room for the hidden units of all rows x, which may still be on their
+ * way; each turn's y, of y [M, out]; and the end, which gives back what is computed again later,
+ * and all that was taken since from the pass's arena. */
+void experts_forward_open(const struct experts *experts, const struct pass *pass,
+                          struct experts_record *record, const struct tensor *x,
+                          const struct tensor *offsets);
+void experts_forward_turn(const struct experts *experts, const struct pass *pass,
+                          const struct experts_record *record, const struct tensor *y,
+                          const struct experts_turn *turn);
+void experts_forward_close(const struct experts *experts, const struct pass *pass,
+                           const struct experts_record *record);
+
+/* experts_backward() in turns: first each one's d_x, of d_x [M, in], then, of all rows at once, the
+ * gradients of the parameters. */
+struct experts_gradients {
+    struct experts_record record; /* with its hidden units */
+    struct tensor d_sum;          /* [M, F] */
+    struct tensor d_hidden;       /* [M*P, F] before the activation; of one patch it is d_sum */
+};
+
+void experts_backward_open(const struct experts *experts, const struct pass *pass,
+                           struct experts_gradients *gradients,
+                           const struct experts_record *record);
+void experts_backward_turn(const struct experts *experts, const struct pass *pass,
+                           const struct experts_gradients *gradients, const struct tensor *d_x,
+                           const struct tensor *d_y, const struct experts_turn *turn);
+void experts_backward_params(const struct experts *experts, const struct pass *pass,
+                             const struct experts_gradients *gradients, const struct tensor *d_y);
 
 /* Adds the gradients that a part's backward pass left to the parts' sums: param_add_part(). */
 void experts_add_part(const struct experts *experts, const struct pass *pass);

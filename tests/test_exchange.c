@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "backend/comm/transport.h"
 #include "layer/runs.h"
 #include "tests/crew.h"
 #include "tests/mixture.h"
@@ -37,7 +38,7 @@ static double mark_of(int r, int e, int i)
 }
 
 struct journey {
-    int n_experts;
+    int n_experts, n_trips;
     int n_wrong[CREW_MAX_RANKS];
 };
 
@@ -88,7 +89,7 @@ static void travel(struct comm *comm, void *context)
     open_of_rank(&fixture, comm);
     fixture.pass.comm = comm;
     const struct tensor x = make_rows(&fixture, comm->rank, n_experts, &offsets);
-    exchange_open(&exchange, &fixture.pass, &offsets);
+    exchange_open(&exchange, &fixture.pass, &offsets, journey->n_trips);
     const struct tensor here = exchange_out(&exchange, &fixture.pass, &x);
     const double *values = fixture_values(&fixture, &here);
     const int32_t *starts = fixture_read_ints(&fixture, &exchange.offsets);
@@ -116,12 +117,13 @@ static void travel(struct comm *comm, void *context)
 static void test_rows(void **state)
 {
     (void)state;
-    for (int size = 1; size <= 5; size++) {
-        struct journey journey = {.n_experts = 7};
-        crew_run(size, travel, &journey);
-        for (int r = 0; r < size; r++)
-            assert_int_equal(journey.n_wrong[r], 0);
-    }
+    for (int size = 1; size <= 5; size++)
+        for (int n_trips = 1; n_trips <= EXCHANGE_MAX_TRIPS; n_trips++) {
+            struct journey journey = {.n_experts = 7, .n_trips = n_trips};
+            crew_run(size, travel, &journey);
+            for (int r = 0; r < size; r++)
+                assert_int_equal(journey.n_wrong[r], 0);
+        }
 }
 
 /* -- a layer of several ranks -- */
@@ -299,9 +301,14 @@ static void test_flat(void **state)
     (void)state;
     const struct moe_config noisy = mixture_flat(GATE_NOISY_TOP_K, 6, 2);
     const struct moe_config uniform = mixture_flat(GATE_SWITCH, 5, 1);
+    struct moe_config cubic = noisy;
+    cubic.expert.kind = EXPERT_CUBIC;
+    cubic.expert.n_patches = 3;
     check_layer(&noisy, 37, false);
     check_layer(&noisy, 37, true);
     check_layer(&uniform, 29, false);
+    check_layer(&cubic, 37, false);
+    check_layer(&cubic, 37, true);
 }
 
 static void test_two_levels(void **state)
@@ -325,6 +332,114 @@ static void test_few_rows(void **state)
     check_layer(&deep, 1, false);
 }
 
+/* -- what is computed while rows travel -- */
+
+/* The calls of a rank in their order: s and f start and finish an exchange, l is a product of
+ * experts, g the gradients of a matrix. */
+static _Thread_local char calls[64];
+static _Thread_local const struct comm_ops *real_comm_ops;
+static _Thread_local const struct backend_ops *real_ops;
+
+static void note(char call)
+{
+    const size_t n = strlen(calls);
+    CHECK(n + 1 < sizeof calls, "too many calls");
+    calls[n] = call;
+    calls[n + 1] = '\0';
+}
+
+static enum status noted_start(struct comm *comm, int slot, const struct comm_exchange *exchange)
+{
+    note('s');
+    return real_comm_ops->start(comm, slot, exchange);
+}
+
+static enum status noted_finish(struct comm *comm, int slot)
+{
+    note('f');
+    return real_comm_ops->finish(comm, slot);
+}
+
+static void noted_linear(struct backend *handle, const struct tensor *y, const struct tensor *x,
+                         const struct weight *weight, bool transposed, const struct tensor *bias,
+                         const struct tensor *offsets, enum activation activation)
+{
+    note('l');
+    real_ops->grouped_linear(handle, y, x, weight, transposed, bias, offsets, activation);
+}
+
+static void noted_gradient(struct backend *handle, const struct tensor *d_weight,
+                           const struct tensor *d_bias, const struct tensor *x,
+                           const struct tensor *d_y, const struct tensor *offsets)
+{
+    note('g');
+    real_ops->grouped_linear_gradient(handle, d_weight, d_bias, x, d_y, offsets);
+}
+
+struct order {
+    int n_experts;
+    char forward[CREW_MAX_RANKS][64], backward[CREW_MAX_RANKS][64];
+};
+
+/* One row for each expert of all, there and back. */
+static void run_noted(struct comm *comm, void *context)
+{
+    struct order *order = context;
+    struct fixture fixture;
+    struct experts experts;
+    struct far_record record = {0};
+    const struct expert_config config = {.kind = EXPERT_RELU, .hidden = 8, .n_patches = 1};
+    int32_t starts[16];
+    open_of_rank(&fixture, comm);
+    fixture.params.comm = fixture.pass.comm = comm;
+    experts_init(&experts, &fixture.params, "expert", order->n_experts, D, D, &config);
+    fixture_start(&fixture, 1);
+    for (int e = 0; e <= order->n_experts; e++)
+        starts[e] = e;
+    const struct tensor offsets = fixture_ints(&fixture, starts, order->n_experts + 1);
+    const struct tensor x = fixture_random_2d(&fixture, order->n_experts, D, 1);
+    const struct tensor y = tensor_like(&fixture.arena, &x);
+    struct comm_ops comm_ops = *comm->ops;
+    struct backend_ops ops = *fixture.backend.ops;
+    real_comm_ops = comm->ops;
+    real_ops = fixture.backend.ops;
+    comm_ops.start = noted_start;
+    comm_ops.finish = noted_finish;
+    ops.grouped_linear = noted_linear;
+    ops.grouped_linear_gradient = noted_gradient;
+    comm->ops = &comm_ops;
+    fixture.backend.ops = &ops;
+    calls[0] = '\0';
+    far_forward(&experts, &fixture.pass, &record, &y, &x, &offsets);
+    memcpy(order->forward[comm->rank], calls, sizeof calls);
+    calls[0] = '\0';
+    far_backward(&experts, &fixture.pass, &x, &record, &y);
+    memcpy(order->backward[comm->rank], calls, sizeof calls);
+    comm->ops = real_comm_ops;
+    fixture.backend.ops = real_ops;
+    fixture_close(&fixture);
+}
+
+static void check_order(struct order order, const char *forward, const char *backward)
+{
+    crew_run(2, run_noted, &order);
+    for (int r = 0; r < 2; r++) {
+        assert_string_equal(order.forward[r], forward);
+        assert_string_equal(order.backward[r], backward);
+    }
+}
+
+/* After the counts (sf): both halves' rows leave; while the second's travel the first compute,
+ * while those go back the second, and gradients of matrices while gradients of rows go back. */
+static void test_order(void **state)
+{
+    (void)state;
+    if (strncmp(backend, "cuda", 4) == 0)
+        return; /* whose rows do not go by the noted calls */
+    check_order((struct order){.n_experts = 4}, "sfssfllsfllsff", "ssfllsfllsggff");
+    check_order((struct order){.n_experts = 3}, "sfsfllsf", "sfllsggf"); /* one on a rank */
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -333,10 +448,9 @@ int main(int argc, char **argv)
     }
     backend = argv[1];
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_flat),
-        cmocka_unit_test(test_two_levels),
-        cmocka_unit_test(test_few_rows),
+        cmocka_unit_test(test_rows),       cmocka_unit_test(test_flat),
+        cmocka_unit_test(test_two_levels), cmocka_unit_test(test_few_rows),
+        cmocka_unit_test(test_order),
     };
     return cmocka_run_group_tests_name(backend, tests, NULL, NULL);
 }

@@ -116,7 +116,7 @@ static double travel(struct traveller *t, int rounds)
             check(t, comm_barrier(&t->comm) >= 0, status_message());
         if (round == 0)
             start = clock_seconds();
-        exchange_open(&exchange, &t->pass, &t->offsets);
+        exchange_open(&exchange, &t->pass, &t->offsets, 1);
         const struct tensor arrived = exchange_out(&exchange, &t->pass, &t->rows);
         if (round < 0)
             check_and_sign(t, &exchange, &arrived);
