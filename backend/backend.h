@@ -363,9 +363,9 @@ struct backend_ops {
     void (*choice_weights_backward)(B, OUT d_x, IN d_weights, IN weights, IN experts, IN starts,
                                     bool is_softmax);
     /* Eq. 18: mask [N, E] i32 = 1 for the m largest p [N, E] of each column in each group of n
-     * rows, m = K n / E rounded to the nearest, in 1..n; ties go to the lower row. NaN counts as
-     * -infinity. */
-    void (*balanced_mask)(B, OUT mask, IN p, IN groups, int64_t k);
+     * rows, m = K n / n_experts rounded to the nearest, in 1..n; ties go to the lower row. NaN
+     * counts as -infinity. n_experts: of which p has E, all or some. */
+    void (*balanced_mask)(B, OUT mask, IN p, IN groups, int64_t k, int64_t n_experts);
     /* Eq. 19: mask = p > exp(log_threshold [G*E]). */
     void (*threshold_mask)(B, OUT mask, IN p, IN log_threshold, IN groups);
     /* Eq. 20 with T = exp(log_threshold): loss [1] = coefficient * sum over n and e of

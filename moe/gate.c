@@ -109,7 +109,8 @@ static void make_mask(const struct gate *gate, const struct pass *pass, struct g
         backend->ops->threshold_mask(backend, &record->mask, &record->p, thresholds, groups);
         return;
     }
-    backend->ops->balanced_mask(backend, &record->mask, &record->p, groups, gate->config.top_k);
+    backend->ops->balanced_mask(backend, &record->mask, &record->p, groups, gate->config.top_k,
+                                gate->config.n_experts);
     record->d_p = tensor_like(pass->arena, &record->p);
     record->d_threshold = tensor_like(pass->arena, thresholds);
     record->threshold_loss = tensor_1d(pass->arena, backend->real, 1);

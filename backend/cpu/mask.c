@@ -132,14 +132,15 @@ static int64_t share_of(int64_t n_tokens, int64_t k, int64_t n_experts)
 
 /* Threads take LANES columns of one group at a time. */
 static void cpu_balanced_mask(struct backend *backend, const struct tensor *mask,
-                              const struct tensor *p, const struct tensor *groups, int64_t k)
+                              const struct tensor *p, const struct tensor *groups, int64_t k,
+                              int64_t n_experts)
 {
-    const int64_t n_experts = tensor_columns(p), n_rows = tensor_rows(p);
-    const int64_t n_tiles = (n_experts + LANES - 1) / LANES, n_groups = group_count(groups);
+    const int64_t n_columns = tensor_columns(p), n_rows = tensor_rows(p);
+    const int64_t n_tiles = (n_columns + LANES - 1) / LANES, n_groups = group_count(groups);
     CHECK(tensor_count(mask) == tensor_count(p), "shapes differ");
     if (!context_enter(backend))
         return;
-    const int n_parts = context_parts(backend, 8 * n_rows * n_experts);
+    const int n_parts = context_parts(backend, 8 * n_rows * n_columns);
     int32_t *keys = (int32_t *)context_scratch(backend, (size_t)(n_parts * n_rows * LANES));
     if (!keys)
         return;
@@ -148,12 +149,12 @@ static void cpu_balanced_mask(struct backend *backend, const struct tensor *mask
         const int64_t g = task / n_tiles, column = task % n_tiles * LANES;
         const int64_t first = groups ? ints(groups)[g] : 0;
         const int64_t n = (groups ? ints(groups)[g + 1] : n_rows) - first;
-        const int64_t width = n_experts - column < LANES ? n_experts - column : LANES;
+        const int64_t width = n_columns - column < LANES ? n_columns - column : LANES;
         if (n > 0)
-            mark_columns(ints(mask) + first * n_experts + column,
+            mark_columns(ints(mask) + first * n_columns + column,
                          keys + omp_get_thread_num() * n_rows * LANES,
-                         floats(p) + first * n_experts + column, n, share_of(n, k, n_experts),
-                         width, n_experts);
+                         floats(p) + first * n_columns + column, n, share_of(n, k, n_experts),
+                         width, n_columns);
     }
 }
 

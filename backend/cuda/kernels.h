@@ -255,10 +255,10 @@ cudaError_t launch_choice_weights_backward(cudaStream_t stream, float *d_x, cons
                                            const float *weights, const int32_t *experts,
                                            const int32_t *starts, struct choice_shape shape,
                                            bool is_softmax);
-size_t balanced_mask_scratch(int64_t rows, int64_t n_experts, int64_t n_groups);
+size_t balanced_mask_scratch(int64_t rows, int64_t n_columns, int64_t n_groups);
 cudaError_t launch_balanced_mask(cudaStream_t stream, int32_t *mask, void *scratch, const float *p,
                                  const int32_t *groups, int64_t n_groups, int64_t rows,
-                                 int64_t n_experts, int64_t k);
+                                 int64_t n_columns, int64_t k, int64_t n_experts);
 cudaError_t launch_threshold_mask(cudaStream_t stream, int32_t *mask, const float *p,
                                   const float *log_threshold, const int32_t *groups,
                                   int64_t n_groups, int64_t rows, int64_t n_experts);

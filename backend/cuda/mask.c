@@ -35,19 +35,21 @@ static void cuda_choice_weights_backward(struct backend *backend, const struct t
 }
 
 static void cuda_balanced_mask(struct backend *backend, const struct tensor *mask,
-                               const struct tensor *p, const struct tensor *groups, int64_t k)
+                               const struct tensor *p, const struct tensor *groups, int64_t k,
+                               int64_t n_experts)
 {
-    const int64_t rows = tensor_rows(p), n_experts = tensor_columns(p);
+    const int64_t rows = tensor_rows(p), n_columns = tensor_columns(p);
     const int64_t n_groups = group_count(groups);
     CHECK(tensor_count(mask) == tensor_count(p), "shapes differ");
     if (!context_enter(backend))
         return;
-    void *scratch = context_scratch(backend, balanced_mask_scratch(rows, n_experts, n_groups));
+    void *scratch = context_scratch(backend, balanced_mask_scratch(rows, n_columns, n_groups));
     if (!scratch)
         return;
     context_check(backend,
                   launch_balanced_mask(context_of(backend)->stream, ints(mask), scratch, floats(p),
-                                       ints_or_null(groups), n_groups, rows, n_experts, k),
+                                       ints_or_null(groups), n_groups, rows, n_columns, k,
+                                       n_experts),
                   "balanced_mask");
 }
 

@@ -170,12 +170,12 @@ __device__ int64_t find_equal(const uint32_t *keys, int64_t count, uint32_t key,
  * a fifth time where equal numbers stand on the border. */
 __global__ void select_kernel(uint32_t *least, int32_t *last_row, const uint32_t *keys,
                               const int32_t *groups, int64_t n_groups, int64_t rows,
-                              int64_t n_experts, int64_t k)
+                              int64_t n_columns, int64_t k, int64_t n_experts)
 {
     CU_SHARED(int, bins, [N_BINS]);
     CU_SHARED(int, found, [2]);
-    for (int64_t i = blockIdx.x; i < n_groups * n_experts; i += gridDim.x) {
-        const int64_t g = i / n_experts, e = i % n_experts, first = groups ? groups[g] : 0;
+    for (int64_t i = blockIdx.x; i < n_groups * n_columns; i += gridDim.x) {
+        const int64_t g = i / n_columns, e = i % n_columns, first = groups ? groups[g] : 0;
         const int64_t count = (groups ? groups[g + 1] : rows) - first;
         if (count <= FEW_TOKENS)
             continue;
@@ -195,12 +195,12 @@ __global__ void select_kernel(uint32_t *least, int32_t *last_row, const uint32_t
 /* How many of tokens first .. last-1 come before token n for expert e: those of larger numbers, and
  * of the same in lower rows. */
 __device__ __forceinline__ int64_t tokens_before(const float *p, int64_t first, int64_t last,
-                                                 int64_t n, int64_t e, int64_t n_experts)
+                                                 int64_t n, int64_t e, int64_t n_columns)
 {
-    const uint32_t key = order_of(p[n * n_experts + e]);
+    const uint32_t key = order_of(p[n * n_columns + e]);
     int64_t before = 0;
     for (int64_t i = first; i < last; i++) {
-        const uint32_t other = order_of(p[i * n_experts + e]);
+        const uint32_t other = order_of(p[i * n_columns + e]);
         before += other > key || (other == key && i < n);
     }
     return before;
@@ -210,52 +210,54 @@ __device__ __forceinline__ int64_t tokens_before(const float *p, int64_t first, 
  * compared with its column, which comes from the caches. */
 __global__ void balanced_mask_kernel(int32_t *mask, const float *p, const uint32_t *least,
                                      const int32_t *last_row, const int32_t *groups,
-                                     int64_t n_groups, int64_t rows, int64_t n_experts, int64_t k)
+                                     int64_t n_groups, int64_t rows, int64_t n_columns, int64_t k,
+                                     int64_t n_experts)
 {
     for (int64_t n = first_row(); n < rows; n += row_step()) {
         const int64_t g = run_of(groups, n_groups, n), first = groups ? groups[g] : 0;
-        const int64_t last = groups ? groups[g + 1] : rows, head = g * n_experts;
+        const int64_t last = groups ? groups[g + 1] : rows, head = g * n_columns;
         const int64_t share = share_of(last - first, k, n_experts);
-        for (int64_t e = threadIdx.x; e < n_experts; e += blockDim.x) {
+        for (int64_t e = threadIdx.x; e < n_columns; e += blockDim.x) {
             bool is_chosen;
             if (last - first <= FEW_TOKENS) {
-                is_chosen = tokens_before(p, first, last, n, e, n_experts) < share;
+                is_chosen = tokens_before(p, first, last, n, e, n_columns) < share;
             } else {
-                const uint32_t key = order_of(p[n * n_experts + e]), border = least[head + e];
+                const uint32_t key = order_of(p[n * n_columns + e]), border = least[head + e];
                 is_chosen = key > border || (key == border && n <= last_row[head + e]);
             }
-            mask[n * n_experts + e] = is_chosen;
+            mask[n * n_columns + e] = is_chosen;
         }
     }
 }
 
-extern "C" size_t balanced_mask_scratch(int64_t rows, int64_t n_experts, int64_t n_groups)
+extern "C" size_t balanced_mask_scratch(int64_t rows, int64_t n_columns, int64_t n_groups)
 {
-    return (size_t)((rows + 2 * n_groups) * n_experts) * sizeof(uint32_t);
+    return (size_t)((rows + 2 * n_groups) * n_columns) * sizeof(uint32_t);
 }
 
 extern "C" cudaError_t launch_balanced_mask(cudaStream_t stream, int32_t *mask, void *scratch,
                                             const float *p, const int32_t *groups, int64_t n_groups,
-                                            int64_t rows, int64_t n_experts, int64_t k)
+                                            int64_t rows, int64_t n_columns, int64_t k,
+                                            int64_t n_experts)
 {
-    if (rows == 0 || n_experts == 0)
+    if (rows == 0 || n_columns == 0)
         return cudaSuccess;
-    uint32_t *keys = (uint32_t *)scratch, *least = keys + rows * n_experts;
-    int32_t *last_row = (int32_t *)(least + n_groups * n_experts);
-    const int64_t n_tiles = (rows + TILE - 1) / TILE * ((n_experts + TILE - 1) / TILE);
+    uint32_t *keys = (uint32_t *)scratch, *least = keys + rows * n_columns;
+    int32_t *last_row = (int32_t *)(least + n_groups * n_columns);
+    const int64_t n_tiles = (rows + TILE - 1) / TILE * ((n_columns + TILE - 1) / TILE);
     const bool is_large = rows > FEW_TOKENS;
     cudaError_t error = cudaSuccess;
     if (is_large)
         error = CU_LAUNCH(column_keys_kernel, grid_of(n_tiles, 1), dim3(TILE, TILE_ROWS), 0, stream,
-                          keys, p, rows, n_experts);
+                          keys, p, rows, n_columns);
     if (is_large && error == cudaSuccess)
-        error = CU_LAUNCH(select_kernel, grid_of(n_groups * n_experts, 1), N_BINS, 0, stream, least,
-                          last_row, keys, groups, n_groups, rows, n_experts, k);
+        error = CU_LAUNCH(select_kernel, grid_of(n_groups * n_columns, 1), N_BINS, 0, stream, least,
+                          last_row, keys, groups, n_groups, rows, n_columns, k, n_experts);
     if (error != cudaSuccess)
         return error;
-    const dim3 block = row_block(n_experts);
+    const dim3 block = row_block(n_columns);
     return CU_LAUNCH(balanced_mask_kernel, grid_of(rows, block.y), block, 0, stream, mask, p, least,
-                     last_row, groups, n_groups, rows, n_experts, k);
+                     last_row, groups, n_groups, rows, n_columns, k, n_experts);
 }
 
 /* -- thresholds -- */

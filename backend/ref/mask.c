@@ -86,17 +86,18 @@ static void take_away_last(const struct tensor *mask, const struct tensor *p, in
 }
 
 static void ref_balanced_mask(struct backend *backend, const struct tensor *mask,
-                              const struct tensor *p, const struct tensor *groups, int64_t k)
+                              const struct tensor *p, const struct tensor *groups, int64_t k,
+                              int64_t n_experts)
 {
     (void)backend;
-    const int64_t n_experts = tensor_columns(p);
+    const int64_t n_columns = tensor_columns(p);
     for (int64_t g = 0; g < group_count(groups); g++) {
         const int64_t first = group_first(groups, g), last = group_end(groups, p, g);
         const int64_t share = share_of(last - first, k, n_experts);
-        for (int64_t e = 0; e < n_experts; e++) {
+        for (int64_t e = 0; e < n_columns; e++) {
             int64_t kept = 0;
             for (int64_t n = first; n < last; n++) {
-                ints(mask)[n * n_experts + e] = 1;
+                ints(mask)[n * n_columns + e] = 1;
                 if (++kept > share)
                     take_away_last(mask, p, first, n + 1, e);
             }

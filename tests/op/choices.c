@@ -166,7 +166,8 @@ static void call_balanced_mask(struct backend *backend, struct tensor *t, struct
                                const struct trial *trial)
 {
     (void)w;
-    backend->ops->balanced_mask(backend, &t[0], &t[1], given(&t[2]), trial->number[0]);
+    backend->ops->balanced_mask(backend, &t[0], &t[1], given(&t[2]), trial->number[0],
+                                trial->number[1]);
 }
 
 /* kind 0: different numbers; 1: many ties; 2: of both signs, zeros and NaNs; 3: neighbours, of
@@ -184,6 +185,7 @@ static void try_balanced_mask(struct checker *c, const int64_t shape[4])
             p[i] = 0.5 + 0x1p-24 * (i % shape[1] % 2 ? 8 : (double)draw_below(c, 300));
         add_groups(c, &trial, shape[3], shape[0]);
         trial.number[0] = shape[2] ? shape[2] : 1;
+        trial.number[1] = kind == 1 ? 3 * shape[1] : shape[1]; /* the columns are a third, or all */
         check_trial(c, &trial);
     }
 }
