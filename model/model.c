@@ -11,14 +11,6 @@
 /* For parameters' names, and for start values of one a round at a time. */
 enum { HOST_BYTES = 64 << 20 };
 
-/* A position's name for random numbers: over any max_len, and unique while an update has fewer than
- * 2^18 sentences; beyond, names repeat and so does noise, which does no harm. */
-static int32_t name_of(int32_t sentence, int64_t position)
-{
-    enum { NAMES_A_SENTENCE = 16384 };
-    return (int32_t)((uint32_t)sentence * NAMES_A_SENTENCE + (uint32_t)position);
-}
-
 static struct expert_config expert_config_of(const struct config *config)
 {
     static const enum expert_kind kinds[] = {EXPERT_RELU, EXPERT_LINEAR, EXPERT_CUBIC, EXPERT_LSTM};
@@ -241,10 +233,10 @@ static enum status upload_side(struct sequence *sequence, struct ids *host, cons
     if (status < 0)
         return status;
     for (int64_t i = 0; i < n_t * n_b; i++)
-        host->data[i] = name_of(sentences[i % n_b], i / n_b);
+        host->data[i] = sequence_name(sentences[i % n_b], i / n_b);
     sequence->names = upload(pass, host->data, n_t * n_b);
     for (int64_t i = 0; i < n_rows; i++)
-        host->data[i] = name_of(sentences[rows[i] % n_b], rows[i] / n_b);
+        host->data[i] = sequence_name(sentences[rows[i] % n_b], rows[i] / n_b);
     if (sequence->rows.rank)
         sequence->row_names = upload(pass, host->data, n_rows);
     return STATUS_OK;
@@ -362,9 +354,8 @@ static int64_t moe_records(const struct model *model, struct model_record *recor
     return count;
 }
 
-/* The pass of a rank without sentences: only its experts have work. */
-static void loss_of_none(struct model *model, const struct pass *pass, struct model_record *record,
-                         double balance_scale)
+void model_read_none(struct model *model, const struct pass *pass, struct model_record *record,
+                     double balance_scale)
 {
     struct moe *layers[2 * CONFIG_MAX_LAYERS];
     struct moe_record *records[2 * CONFIG_MAX_LAYERS];
@@ -372,6 +363,17 @@ static void loss_of_none(struct model *model, const struct pass *pass, struct mo
     CHECK(model_moe_layers(model, layers, 2 * CONFIG_MAX_LAYERS) == n, "layers and records differ");
     for (int64_t i = 0; i < n && !comm_is_alone(pass->comm); i++)
         moe_forward_none(layers[i], pass, records[i], balance_scale);
+}
+
+/* The pass of a rank without sentences: only its experts have work. */
+static void loss_of_none(struct model *model, const struct pass *pass, struct model_record *record,
+                         double balance_scale)
+{
+    struct moe *layers[2 * CONFIG_MAX_LAYERS];
+    struct moe_record *records[2 * CONFIG_MAX_LAYERS];
+    model_read_none(model, pass, record, balance_scale);
+    (void)model_moe_layers(model, layers, 2 * CONFIG_MAX_LAYERS);
+    const int64_t n = moe_records(model, record, records);
     for (int64_t i = n - 1; i >= 0 && pass->is_training && !comm_is_alone(pass->comm); i--)
         moe_backward_none(layers[i], pass, records[i]);
     record->loss = tensor_1d(pass->arena, pass->backend->real, 0);

@@ -86,6 +86,10 @@ struct model_record {
 struct tensor model_read(struct model *model, const struct pass *pass, struct model_record *record,
                          const struct model_batch *batch, double balance_scale);
 
+/* The part in a pass of several ranks of one that has no sentences. */
+void model_read_none(struct model *model, const struct pass *pass, struct model_record *record,
+                     double balance_scale);
+
 /* One teacher-forced pass. A batch without sentences is for passes of several ranks: this one has
  * no tokens of its own, and no losses. In a training pass the gradients of
  *   scale * sum of losses + balance_scale * sum over MoE layers of their balance losses

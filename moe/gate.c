@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "moe/columns.h"
+
 static struct param *add_matrix(const struct gate *gate, struct param_list *params,
                                 const char *prefix, const char *name, int64_t dim, double bound)
 {
@@ -97,9 +99,40 @@ static void choose_largest(const struct gate *gate, const struct pass *pass,
     backend->ops->softmax(backend, &gating->weights, &gating->weights);
 }
 
+/* Whether the batch that a balanced gate chooses by has tokens of other ranks. */
+static bool meets_ranks(const struct pass *pass)
+{
+    return pass->is_training && !comm_is_alone(pass->comm) && !pass->by_parts;
+}
+
+/* The mask of eq. 18; returns how many tokens the batch has. */
+static int64_t balance_batch(const struct gate *gate, const struct pass *pass,
+                             const struct gate_record *record, const struct tensor *names,
+                             const struct tensor *groups)
+{
+    struct backend *backend = pass->backend;
+    const int64_t n_experts = gate->config.n_experts, top_k = gate->config.top_k;
+    struct columns columns;
+    if (!meets_ranks(pass)) {
+        backend->ops->balanced_mask(backend, &record->mask, &record->p, groups, top_k, n_experts);
+        return record->p.dim[0];
+    }
+    const struct pass_mark mark = pass_mark(pass);
+    CHECK(names, "tokens of several ranks without names");
+    columns_open(&columns, pass, record->p.dim[0], n_experts, names, groups);
+    const struct tensor here = columns_out(&columns, pass, &record->p);
+    const struct tensor mask = tensor_2d(pass->arena, DTYPE_I32, here.dim[0], here.dim[1]);
+    if (tensor_count(&here) > 0)
+        backend->ops->balanced_mask(backend, &mask, &here, tensor_or_null(&columns.groups), top_k,
+                                    n_experts);
+    columns_back(&columns, pass, &record->mask, &mask);
+    pass_release(pass, mark);
+    return columns.n_rows;
+}
+
 /* The mask of eq. 18 and what the thresholds learn from it, or the mask of eq. 19. */
 static void make_mask(const struct gate *gate, const struct pass *pass, struct gate_record *record,
-                      const struct tensor *groups, double balance_scale)
+                      const struct tensor *names, const struct tensor *groups, double balance_scale)
 {
     struct backend *backend = pass->backend;
     const int64_t n_rows = record->x.dim[0];
@@ -109,14 +142,13 @@ static void make_mask(const struct gate *gate, const struct pass *pass, struct g
         backend->ops->threshold_mask(backend, &record->mask, &record->p, thresholds, groups);
         return;
     }
-    backend->ops->balanced_mask(backend, &record->mask, &record->p, groups, gate->config.top_k,
-                                gate->config.n_experts);
+    const int64_t n_batch = balance_batch(gate, pass, record, names, groups);
     record->d_p = tensor_like(pass->arena, &record->p);
     record->d_threshold = tensor_like(pass->arena, thresholds);
     record->threshold_loss = tensor_1d(pass->arena, backend->real, 1);
     backend->ops->fill(backend, &record->d_p, 0);
     backend->ops->fill(backend, &record->d_threshold, 0);
-    const double mean = n_rows ? 1 / (double)n_rows : 0;
+    const double mean = n_batch ? 1 / (double)n_batch : 0;
     backend->ops->threshold_loss(backend, &record->threshold_loss, &record->d_p,
                                  &record->d_threshold, &record->p, &record->mask, thresholds,
                                  groups, balance_scale * gate->config.threshold_weight * mean);
@@ -158,13 +190,29 @@ void gate_forward(const struct gate *gate, const struct pass *pass, struct gate_
         backend->ops->softmax(backend, &record->p, &gating->clean);
     }
     if (kind == GATE_BALANCED) {
-        make_mask(gate, pass, record, groups, balance_scale);
+        make_mask(gate, pass, record, names, groups, balance_scale);
         choose_masked(pass, record);
         return;
     }
     if (pass->is_training && has_noise && gate->config.noise > 0)
         add_noise(gate, pass, record, names, groups);
     choose_largest(gate, pass, record);
+}
+
+void gate_forward_none(const struct gate *gate, const struct pass *pass, struct gate_record *record,
+                       const struct tensor *groups)
+{
+    const int64_t n_experts = gate->config.n_experts;
+    *record = (struct gate_record){0};
+    if (groups)
+        record->gating.groups = *groups;
+    if (gate->config.kind != GATE_BALANCED)
+        return;
+    record->p = pass_2d(pass, 0, n_experts);
+    record->mask = tensor_2d(pass->arena, DTYPE_I32, 0, n_experts);
+    const struct tensor names = tensor_1d(pass->arena, DTYPE_I32, 0);
+    if (meets_ranks(pass))
+        (void)balance_batch(gate, pass, record, &names, groups);
 }
 
 /* d_x += d_scores W^T, and W's gradient. */

@@ -10,7 +10,11 @@
  *
  * Equations of Shazeer et al. 2017. Noise is drawn in training only. A gate may also stand in the
  * second level of a hierarchy (appendix B): G gates side by side, one for each group of experts,
- * each with its own parameters and its own tokens. */
+ * each with its own parameters and its own tokens.
+ *
+ * Where several ranks run a pass a balanced gate's batch is the tokens of all of them, in the order
+ * in which one rank would have them, so that it chooses as there (moe/columns.h); by parts it is
+ * each part's own. */
 #ifndef MIXT_MOE_GATE_H
 #define MIXT_MOE_GATE_H
 
@@ -39,11 +43,11 @@ struct gate {
 struct gate_record {
     struct tensor x;              /* [N, D] borrowed */
     struct gating gating;         /* scores and choices */
-    struct tensor p;              /* [N, E] softmax(clean); switch and balanced, as the next */
+    struct tensor p;              /* [N, E] softmax(clean); switch and balanced */
     struct tensor mask;           /* [N, E] i32; balanced */
     struct tensor d_p;            /* [N, E] gradients of the threshold loss; balanced in training */
     struct tensor d_threshold;    /* [G*E] */
-    struct tensor threshold_loss; /* [1] scaled; likewise */
+    struct tensor threshold_loss; /* [1] of the tokens here, scaled; likewise */
 };
 
 /* Adds "PREFIX.weight" and, where the kind has them, "PREFIX.noise" and "PREFIX.threshold". W_g and
@@ -54,10 +58,15 @@ void gate_init(struct gate *gate, struct param_list *params, const char *prefix,
 
 /* Chooses for x [N, D]. names [N] i32: each token's name for random numbers, or NULL. groups [G+1]
  * i32: where each group's tokens start; NULL where G = 1. balance_scale multiplies the threshold
- * loss. Reads back a count from the device where kind is balanced. */
+ * loss. Reads back a count from the device where kind is balanced; with several ranks a training
+ * pass is collective then, and names are of a sequence. */
 void gate_forward(const struct gate *gate, const struct pass *pass, struct gate_record *record,
                   const struct tensor *x, const struct tensor *names, const struct tensor *groups,
                   double balance_scale);
+
+/* The part in a pass of several ranks of one that has no token; groups as above, all zero. */
+void gate_forward_none(const struct gate *gate, const struct pass *pass, struct gate_record *record,
+                       const struct tensor *groups);
 
 /* d_x [N, D] += and the parameters' gradients, from d_weights (as gating.weights) and d_load [G*E],
  * NULL where there is no loss of it. The record is used up. */

@@ -451,6 +451,8 @@ void moe_forward_none(const struct moe *moe, const struct pass *pass, struct moe
         backend->ops->upload(backend, &level->offsets, arena_take_zeroed(pass->host, bytes), bytes);
         arena_release(pass->host, mark);
         level->inputs = level->outputs = pass_2d(pass, 0, dim);
+        gate_forward_none(&moe->gate[l], pass, &level->gate,
+                          l > 0 ? &record->level[l - 1].offsets : NULL);
     }
     if (pass->is_training) {
         const struct tensor sums = take_sums(moe, pass, record);

@@ -70,10 +70,10 @@ void moe_init(struct moe *moe, struct param_list *params, const char *name, int6
 bool moe_is_recurrent(const struct moe *moe);
 
 /* Where several ranks run a pass (pass->comm) each has tokens of its own and a share of the experts
- * (moe/exchange.h), which are feed-forward then, and the losses are of all tokens together: forward
- * and backward passes are collective. Gates that choose by the batch, balanced ones, choose by each
- * rank's own. By parts (struct pass) the losses are of the rank's own tokens, and what a backward
- * pass adds to the experts' gradients it adds to the sums of the parts.
+ * (moe/exchange.h), which are feed-forward then; the losses, and what balanced gates choose by, are
+ * of all tokens together: forward and backward passes are collective. By parts (struct pass) they
+ * are of the rank's own tokens, and what a backward pass adds to the experts' gradients it adds to
+ * the sums of the parts.
  *
  * y [T, B, D] = x + dropout(act(mixture(x))) at the real positions of the sequence, 0 elsewhere:
  * padding is never routed. x [N, D] stands for [1, N, D]. balance_scale multiplies the balance

@@ -276,14 +276,16 @@ static struct layer run_on(const struct layer *model, int size, double y[], doub
     return layer;
 }
 
-static void check_layer(const struct moe_config *config, int n_rows, bool is_recomputed)
+/* Of the rows n_kinds are different: the others are their copies, and tie with them. */
+static void check_layer(const struct moe_config *config, int n_rows, int n_kinds,
+                        bool is_recomputed)
 {
     double x[MAX_ROWS * D], d[MAX_ROWS * D], y[2][MAX_ROWS * D], d_x[2][MAX_ROWS * D];
     struct layer model = {.config = *config, .n_rows = n_rows, .x = x, .d = d};
     model.config.expert.is_recomputed = is_recomputed;
     mixture_open(&model.whole, backend, D, &model.config, MIXTURE_STREAM);
     for (int i = 0; i < n_rows * D; i++) {
-        x[i] = fixture_uniform(&model.whole.fixture);
+        x[i] = i < n_kinds * D ? fixture_uniform(&model.whole.fixture) : x[i - n_kinds * D];
         d[i] = fixture_uniform(&model.whole.fixture);
     }
     for (int size = 2; size <= 4; size++) {
@@ -304,11 +306,11 @@ static void test_flat(void **state)
     struct moe_config cubic = noisy;
     cubic.expert.kind = EXPERT_CUBIC;
     cubic.expert.n_patches = 3;
-    check_layer(&noisy, 37, false);
-    check_layer(&noisy, 37, true);
-    check_layer(&uniform, 29, false);
-    check_layer(&cubic, 37, false);
-    check_layer(&cubic, 37, true);
+    check_layer(&noisy, 37, 37, false);
+    check_layer(&noisy, 37, 37, true);
+    check_layer(&uniform, 29, 29, false);
+    check_layer(&cubic, 37, 37, false);
+    check_layer(&cubic, 37, 37, true);
 }
 
 static void test_two_levels(void **state)
@@ -317,7 +319,26 @@ static void test_two_levels(void **state)
     const struct gate_config groups = mixture_gate(GATE_NOISY_TOP_K, 3, 2);
     const struct gate_config experts = mixture_gate(GATE_NOISY_TOP_K, 4, 2);
     const struct moe_config config = mixture_two_levels(&groups, &experts);
-    check_layer(&config, 41, false);
+    check_layer(&config, 41, 41, false);
+}
+
+/* Choosing by the tokens of all ranks, of which many are alike. */
+static void test_balanced(void **state)
+{
+    (void)state;
+    const struct gate_config few = mixture_gate(GATE_BALANCED, 3, 2);
+    const struct gate_config noisy = mixture_gate(GATE_NOISY_TOP_K, 3, 2);
+    const struct gate_config many = mixture_gate(GATE_BALANCED, 5, 2);
+    const struct moe_config flat = mixture_flat(GATE_BALANCED, 6, 2);
+    const struct moe_config deep = mixture_two_levels(&few, &many);
+    const struct moe_config mixed = mixture_two_levels(&noisy, &many);
+    check_layer(&flat, 37, 37, false);
+    check_layer(&flat, 37, 5, false);
+    check_layer(&flat, 2, 1, false);
+    check_layer(&deep, 41, 41, false);
+    check_layer(&deep, 41, 4, false);
+    check_layer(&deep, 1, 1, false);
+    check_layer(&mixed, 41, 7, false);
 }
 
 /* Some ranks have no row at all. */
@@ -328,8 +349,8 @@ static void test_few_rows(void **state)
     const struct gate_config experts = mixture_gate(GATE_NOISY_TOP_K, 4, 2);
     const struct moe_config flat = mixture_flat(GATE_NOISY_TOP_K, 6, 2);
     const struct moe_config deep = mixture_two_levels(&groups, &experts);
-    check_layer(&flat, 2, false);
-    check_layer(&deep, 1, false);
+    check_layer(&flat, 2, 2, false);
+    check_layer(&deep, 1, 1, false);
 }
 
 /* -- what is computed while rows travel -- */
@@ -449,8 +470,8 @@ int main(int argc, char **argv)
     backend = argv[1];
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),       cmocka_unit_test(test_flat),
-        cmocka_unit_test(test_two_levels), cmocka_unit_test(test_few_rows),
-        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_two_levels), cmocka_unit_test(test_balanced),
+        cmocka_unit_test(test_few_rows),   cmocka_unit_test(test_order),
     };
     return cmocka_run_group_tests_name(backend, tests, NULL, NULL);
 }
