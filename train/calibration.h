@@ -4,12 +4,12 @@
  * near enough for that loss, too far for a translation, since they learn from scores under dropout
  * and lag behind a model that moves. So what is validated and saved as the best model has
  * thresholds that are exact for a sample of the training text, read as in translating, as if it
- * were one batch. Training itself goes on with the thresholds that it learned, so it does not
- * depend on when it is validated. */
+ * were one batch, of all ranks together. Training itself goes on with the thresholds that it
+ * learned, so it does not depend on when it is validated. */
 #ifndef MIXT_TRAIN_CALIBRATION_H
 #define MIXT_TRAIN_CALIBRATION_H
 
-#include "model/model.h"
+#include "train/ranks.h"
 
 struct calibration_gate; /* in calibration.c */
 
@@ -21,7 +21,9 @@ struct calibration {
 
 /* The text to sample: batches from number `first` on, around their end if need be. */
 struct calibration_text {
-    enum status (*fill)(void *context, int64_t index, struct batch *batch); /* with batch `index` */
+    /* with a share of batch `index` */
+    enum status (*fill)(void *context, int64_t index, struct ranks_share share,
+                        struct batch *batch);
     void *context;
     int64_t n_batches, first;
     double tokens; /* target tokens wanted; at least 2^14, at most 2^18 and all batches are read */
@@ -31,9 +33,10 @@ struct calibration_text {
 enum status calibration_init(struct calibration *calibration, struct model *model) STATUS_CHECKED;
 void calibration_free(struct calibration *calibration);
 
-/* Keeps the thresholds there are, and sets new ones. A group of experts that meets fewer tokens
- * than it has experts keeps what it learned. arena: for activations; host, batch: memory to use. On
- * error some may be set. */
+/* Keeps the thresholds there are, and sets new ones, alike on all ranks: collective where
+ * model.params.comm has several, and failing on all or none. A group of experts that meets fewer
+ * tokens than it has experts keeps what it learned. arena: for activations; host, batch: memory to
+ * use. On error some may be set. */
 enum status calibration_run(struct calibration *calibration, struct model *model,
                             struct arena *arena, struct arena *host, struct batch *batch,
                             const struct calibration_text *text) STATUS_CHECKED;

@@ -64,11 +64,6 @@ enum status ranks_check_config(const struct config *config, const struct comm *c
     if (moe->expert.type == CONFIG_EXPERT_LSTM)
         return status_set(STATUS_CONFIG, "model.moe.expert.type lstm cannot be trained on several "
                                          "ranks: a sentence's tokens meet its state on one");
-    for (int64_t l = 0; l < moe->gate.n; l++)
-        if (moe->gate.value[l] == CONFIG_GATE_BALANCED)
-            return status_set(STATUS_CONFIG,
-                              "model.moe.gate balanced cannot be trained on several ranks: it "
-                              "chooses by the whole batch");
     return STATUS_OK;
 }
 

@@ -226,10 +226,12 @@ static enum status save_best(struct trainer *trainer)
     return model_save(&trainer->model, path);
 }
 
-static enum status fill_batch(void *context, int64_t index, struct batch *batch)
+static enum status fill_batch(void *context, int64_t index, struct ranks_share share,
+                              struct batch *batch)
 {
     const struct trainer *trainer = context;
-    return epoch_plan_batch(&trainer->plan, &trainer->corpus, index, 0, batch);
+    return epoch_plan_share(&trainer->plan, &trainer->corpus, index, 0, share.part, share.n_parts,
+                            batch);
 }
 
 /* Thresholds for the model as it is, from the text that comes next: a tenth of what is trained on

@@ -21,6 +21,7 @@ import ranks  # noqa: E402
 
 LIMIT_S = 200
 HIERARCHY = ("model.moe.experts=[3,4]", "model.moe.top_k=[2,2]")
+BALANCED = ("model.moe.gate=balanced", "model.moe.threshold_weight=0.1")
 
 
 def libraries(program):
@@ -155,6 +156,38 @@ def test_same_losses(bench):
                 expect_same_run(bench, alone, directory, directory)
 
 
+def compare_balanced(bench, mixture, settings):
+    """Two and four ranks against one; four and then two where the mixture has two levels."""
+    names = libraries(bench.program)
+    alone = "alone " + mixture
+    bench.train(alone, *settings)
+    stages = {f"{mixture} 2": [(names[-1], 2, 50)], f"{mixture} 4": [(names[-1], 4, 50)]}
+    if "two" in mixture:
+        stages[f"{mixture} 4"] = [(names[0], 4, 25), (names[0], 2, 50)]
+    else:
+        stages[f"{mixture} 2"] = [(names[0], 2, 50)]
+    for directory, parts in stages.items():
+        for name, count, steps in parts:
+            train_ranks(bench, name, count, directory, *settings, f"train.steps={steps}")
+        expect_same_run(bench, alone, directory, directory)
+
+
+def test_balanced(bench):
+    """Experts that choose among the tokens of all ranks, thresholds learned and set from these. Of
+    32 runs of seeds 1 to 8 one parts by 1.2e-5, the others by 2e-7 at most: two tokens stood
+    closer to the border of an expert's share than sums are rounded, which on one rank another
+    learning rate shows as well, larger by 1e-7. So there are two seeds, of which one has to
+    agree: what depends on the ranks does so with any."""
+    make_run(bench, batch_tokens=100)
+    for mixture, settings in (("flat", BALANCED), ("two levels", (*BALANCED, *HIERARCHY))):
+        settings = ("log.every=1", "dist.check_every=10", *settings)
+        try:
+            compare_balanced(bench, mixture, settings)
+        except AssertionError as difference:
+            print(f"     {difference}; another seed")
+            compare_balanced(bench, mixture + ", again", ("train.seed=2", *settings))
+
+
 def read_tensors(path):
     """({name: bytes}, {name: number of its first in the whole tensor}, metadata)"""
     with open(path, "rb") as file:
@@ -189,7 +222,8 @@ def test_reproducible(bench):
     mixtures = (("flat", ("model.moe.experts=7", "model.moe.expert.hidden=20", "train.average=0.9",
                           "train.optimizer.clip=0.5")),
                 ("two levels", (*HIERARCHY, "model.moe.expert.hidden=20", "train.accumulate=2",
-                                "train.optimizer.experts=factored", "valid.metric=perplexity")))
+                                "train.optimizer.experts=factored", "valid.metric=perplexity")),
+                ("balanced", (*HIERARCHY, *BALANCED, "valid.metric=perplexity")))
     for i, (mixture, settings) in enumerate(mixtures):
         settings = ("dist.reproducible=true", "log.every=1", "train.threads=0", *settings)
         bench.train("alone " + mixture, *settings)
@@ -308,7 +342,6 @@ def test_refused(bench):
     make_run(bench)
     for settings, count, part in (
             (["model.moe.expert.type=lstm"], 2, "model.moe.expert.type lstm"),
-            (["model.moe.gate=balanced"], 2, "model.moe.gate balanced"),
             (["model.moe.experts=2"], 3, "2 experts, and there are 3 ranks"),
             (["dist.reproducible=true", "dist.parts=2"], 3, "dist.parts 2"),
             (["dist.reproducible=true", "train.threads=2"], 2, "train.threads 2"),
@@ -424,7 +457,7 @@ if __name__ == "__main__":
             and not libraries(os.path.abspath(sys.argv[1])):
         print("skipped: no MPI library with its module")
         sys.exit(ranks.SKIPPED)
-    tests = [test_same_losses, test_reproducible, test_gpus, test_failing_gpus,
+    tests = [test_same_losses, test_balanced, test_reproducible, test_gpus, test_failing_gpus,
              test_other_ranks_continue, test_shards, test_damaged_shards, test_few_sentences,
              test_refused, test_one_rank_fails, test_full_disk, test_lost_directory,
              test_diverged, test_rank_leaves]

@@ -76,7 +76,8 @@ static void fill_model(struct stand_in *stand_in, uint64_t seed, stand_in_fill *
 }
 
 /* Sentences of random pieces; context is a stand-in. */
-static enum status fill_batch(void *context, int64_t index, struct batch *batch)
+static enum status fill_batch(void *context, int64_t index, struct ranks_share share,
+                              struct batch *batch)
 {
     const struct stand_in *stand_in = context;
     const bool is_lm = model_is_lm(&stand_in->model);
@@ -91,7 +92,7 @@ static enum status fill_batch(void *context, int64_t index, struct batch *batch)
             const uint64_t word = random_below(words.word[0], words.word[1], n_words);
             ids[s][i] = i + 1 < LENGTH ? SUBWORD_EOS + 1 + (int32_t)word : SUBWORD_EOS;
         }
-    for (int s = 0; s < 2 * SENTENCES && status >= 0; s += 2)
+    for (int s = 2 * share.part; s < 2 * SENTENCES && status >= 0; s += 2 * share.n_parts)
         status = batch_add(batch, is_lm ? NULL : ids[s], is_lm ? 0 : LENGTH, ids[s + 1], LENGTH);
     return status < 0 ? status : batch_finish(batch, SUBWORD_BOS, 0);
 }
