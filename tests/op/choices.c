@@ -38,6 +38,18 @@ static struct choices add_choices(struct checker *c, struct trial *trial, int64_
     return (struct choices){2, rows, k};
 }
 
+/* The choices first .. last-1 of token n. */
+struct run {
+    int64_t first, last;
+};
+
+static struct run run_of(const struct choices *choices, const double *starts, int64_t n)
+{
+    if (choices->rank == 2)
+        return (struct run){n * choices->d1, (n + 1) * choices->d1};
+    return (struct run){(int64_t)starts[n], (int64_t)starts[n + 1]};
+}
+
 /* Each token's experts differ. starts is operand 0. */
 static void add_experts(struct checker *c, struct trial *trial, struct choices choices,
                         int64_t n_experts)
@@ -47,11 +59,10 @@ static void add_experts(struct checker *c, struct trial *trial, struct choices c
     const double *starts = choices.rank == 1 ? trial->operands[0].values : NULL;
     const int64_t rows = starts ? trial->operands[0].dim[0] - 1 : choices.d0;
     for (int64_t n = 0; n < rows; n++) {
-        const int64_t first = starts ? (int64_t)starts[n] : n * choices.d1;
-        const int64_t last = starts ? (int64_t)starts[n + 1] : (n + 1) * choices.d1;
+        const struct run run = run_of(&choices, starts, n);
         int64_t e = 0;
-        for (int64_t at = first; at < last; at++, e++) {
-            e += draw_below(c, n_experts - e - (last - at) + 1);
+        for (int64_t at = run.first; at < run.last; at++, e++) {
+            e += draw_below(c, n_experts - e - (run.last - at) + 1);
             experts[at] = (double)e;
         }
     }
@@ -135,6 +146,24 @@ static void call_choice_weights_backward(struct backend *backend, struct tensor 
                                           trial->flag[0]);
 }
 
+/* A slope's summands are its choice's own gradient and, from the softmax, all of its token's. */
+static void add_slope_scale(struct checker *c, struct trial *trial, const struct choices *choices)
+{
+    const double *starts = trial->operands[0].values, *experts = trial->operands[1].values;
+    const double *weights = trial->operands[3].values, *d_weights = trial->operands[4].values;
+    const struct operand *d_x = &trial->operands[5];
+    double *scale = add_scale(c, trial);
+    for (int64_t n = 0; n < d_x->dim[0] && trial->flag[0]; n++) {
+        const struct run run = run_of(choices, starts, n);
+        double sum = 0;
+        for (int64_t i = run.first; i < run.last; i++)
+            sum += fabs(weights[i] * d_weights[i]);
+        for (int64_t i = run.first; i < run.last; i++)
+            scale[n * d_x->dim[1] + (int64_t)experts[i]] =
+                fabs(weights[i]) * (fabs(d_weights[i]) + sum);
+    }
+}
+
 static void try_choice_weights_backward(struct checker *c, const int64_t shape[4])
 {
     for (int is_softmax = 0; is_softmax < 2; is_softmax++) {
@@ -151,6 +180,7 @@ static void try_choice_weights_backward(struct checker *c, const int64_t shape[4
         trial.operands[3].use = USE_IN;
         add_reals(c, &trial, "d_weights", USE_IN, 1, choices.rank, choices.d0, choices.d1, 0);
         add_reals(c, &trial, "d_x", USE_OUT, 1, 2, shape[0], shape[1], 0);
+        add_slope_scale(c, &trial, &choices);
         check_trial(c, &trial);
     }
 }
@@ -368,6 +398,21 @@ static void call_combine_backward(struct backend *backend, struct tensor *t, str
     backend->ops->combine_backward(backend, &t[5], &t[6], &t[2], &t[4], &t[1], given(&t[0]), &t[3]);
 }
 
+/* The gradient of a choice's weight is a sum over its token's row. */
+static void add_weight_scale(struct checker *c, struct trial *trial, const struct choices *choices)
+{
+    const double *starts = trial->operands[0].values, *place = trial->operands[1].values;
+    const double *x = trial->operands[2].values, *d_y = trial->operands[3].values;
+    const int64_t rows = trial->operands[3].dim[0], width = trial->operands[3].dim[1];
+    double *scale = add_scale(c, trial);
+    for (int64_t n = 0; n < rows; n++) {
+        const struct run run = run_of(choices, starts, n);
+        for (int64_t i = run.first; i < run.last; i++)
+            for (int64_t d = 0; d < width; d++)
+                scale[i] += fabs(d_y[n * width + d] * x[(int64_t)place[i] * width + d]);
+    }
+}
+
 static void try_combine(struct checker *c, const int64_t shape[4], bool is_backward,
                         bool has_weights)
 {
@@ -384,6 +429,7 @@ static void try_combine(struct checker *c, const int64_t shape[4], bool is_backw
     if (is_backward) {
         add_reals(c, &trial, "d_x", USE_OUT, 1, 2, count, width, 0);
         add_reals(c, &trial, "d_weights", USE_OUT, 1, choices.rank, d0, d1, 0);
+        add_weight_scale(c, &trial, &choices);
     }
     check_trial(c, &trial);
 }

@@ -27,6 +27,7 @@ struct operand {
     int64_t dim[TENSOR_MAX_RANK];
     double *values; /* [count] before the call, borrowed from the checker's arena */
     bool is_weight; /* packed in both forms before the call */
+    double *scale;  /* [count] add_scale()'s, or NULL */
 };
 
 /* One call. The numbers that are no tensors stand in the fields below, as each family likes. */
@@ -121,6 +122,11 @@ double *add_groups(struct checker *checker, struct trial *trial, int64_t n_group
 /* Different whole numbers below bound, in any order. */
 void add_permutation(struct checker *checker, struct trial *trial, const char *name, int rank,
                      int64_t d0, int64_t d1, int64_t bound);
+
+/* For the operand added last, whose numbers are sums that may cancel: the sum of each one's
+ * summands without their signs, zeros until the caller writes them. What rounding each summand to
+ * f32 once may change is no error then. */
+double *add_scale(struct checker *checker, struct trial *trial);
 
 /* The operand, or NULL where it is absent: for arguments that may be left out. */
 const struct tensor *given(const struct tensor *tensor);

@@ -179,6 +179,14 @@ void add_permutation(struct checker *checker, struct trial *trial, const char *n
     }
 }
 
+double *add_scale(struct checker *checker, struct trial *trial)
+{
+    struct operand *operand = &trial->operands[trial->n_operands - 1];
+    operand->scale =
+        arena_take_zeroed(&checker->arena, (size_t)operand_count(operand) * sizeof(double));
+    return operand->scale;
+}
+
 const struct tensor *given(const struct tensor *tensor)
 {
     return tensor->rank ? tensor : NULL;
@@ -442,7 +450,16 @@ static double rms_of(const struct tensor *tensor)
     return count > 0 ? sqrt(squares / (double)count) : 0;
 }
 
-static struct distance measure(const struct tensor *got, const struct tensor *wanted)
+/* How far g is from w, beyond what rounding the summands to f32 may change; see add_scale(). */
+static double error_of(double g, double w, double scale)
+{
+    if (!isfinite(g) || !isfinite(w))
+        return INFINITY;
+    return fmax(0, fabs(g - w) - 0x1p-24 * scale);
+}
+
+static struct distance measure(const struct tensor *got, const struct tensor *wanted,
+                               const double *scale)
 {
     struct distance distance = {.at = -1};
     const int64_t count = tensor_count(wanted);
@@ -456,7 +473,7 @@ static struct distance measure(const struct tensor *got, const struct tensor *wa
         const double g = tensor_get(got, i), w = tensor_get(wanted, i);
         if (representable(g) == representable(w) || (isnan(g) && isnan(w)))
             continue;
-        const double error = isfinite(g) && isfinite(w) ? fabs(g - w) : INFINITY;
+        const double error = error_of(g, w, scale ? scale[i] : 0);
         const double relative = error / ((fabs(w) > rms ? fabs(w) : rms) + 1e-300);
         errors += error * error;
         if (distance.at < 0 || relative > distance.worst || isnan(relative)) {
@@ -480,7 +497,7 @@ static void compare_operand(struct checker *checker, const struct trial *trial, 
     }
     if (operand->use == USE_SCRATCH)
         return;
-    const struct distance d = measure(got, wanted);
+    const struct distance d = measure(got, wanted, operand->scale);
     const bool is_exact = operand->use == USE_IN || operand->use == USE_EXACT ||
                           operand->dtype == DTYPE_I32 || trial->is_exact;
     /* An LSTM's products read, and round, what others of them gave. */
