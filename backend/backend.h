@@ -41,6 +41,7 @@ struct backend {
     enum dtype real;         /* DTYPE_F32 or DTYPE_F64 */
     int n_threads;           /* >= 1 */
     enum compute compute;    /* never COMPUTE_AUTO */
+    bool reads_host_weights; /* weights [E, in, out] may have `host` in place of a value's data */
     void *context;           /* the implementation's own */
     enum status error;       /* sticky; STATUS_OK while all went well */
     char message[256];       /* of the first error */
@@ -106,6 +107,11 @@ struct weight {
      * backward operations refuse it. */
     struct tensor blocks; /* i8, borrowed, only read: it may be a file's mapping */
     struct tensor scales; /* [out], or [E, out]; f32, borrowed */
+
+    /* Of a weight [E, in, out] in reals that stays on the host, its numbers, borrowed, only read:
+     * perhaps a file's mapping; value is a shape without data. For backends that say so, whose
+     * grouped_linear() brings the matrices that rows meet. Not for training. Else NULL. */
+    const void *host;
 };
 
 /* Of so many matrices or more, E, the cpu keeps no copies: few rows meet each, and packing costs

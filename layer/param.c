@@ -53,11 +53,12 @@ static struct tensor take_side(struct param_list *list, struct param_spec spec)
     return runs_hold(list, spec.is_expert) ? shape_of(list, spec) : take_like(list, spec);
 }
 
-/* A matrix that is kept in int8 alone has no data. */
+/* A matrix that is kept in int8 alone, or in a file, has no data. */
 static struct tensor take_value(struct param_list *list, struct param_spec spec)
 {
     const bool is_rounded = list->is_int8 && spec.may_round;
-    return is_rounded ? shape_of(list, spec) : take_side(list, spec);
+    const bool is_mapped = list->is_mapped && spec.is_expert && spec.may_round;
+    return is_rounded || is_mapped ? shape_of(list, spec) : take_side(list, spec);
 }
 
 static struct tensor take_zeros(struct param_list *list, struct param_spec spec)

@@ -55,6 +55,8 @@ struct param_list {
     bool by_parts;           /* and sums of parts' gradients, see struct pass */
     bool has_average;        /* and moving averages */
     bool is_int8;            /* matrices that may be are in int8; such a list does not train */
+    bool is_mapped;          /* experts' matrices that are not in int8 have weight.host, which comes
+                                with a file, and no value; such a list does not train */
     bool factors_experts;    /* experts have no first moments, and their matrices [E, in, out]
                                 factored second ones */
     struct param **items;    /* owned */

@@ -13,9 +13,9 @@ static const struct tensor *state_of(const struct param *param, int state)
 {
     static const struct tensor absent;
     const struct weight *weight = &param->weight;
-    const bool is_int8_alone = weight->blocks.rank && !weight->value.data;
+    const bool has_value = weight->value.data != NULL;
     const struct tensor *const states[INVENTORY_STATES] = {
-        &weight->blocks,       is_int8_alone ? &absent : &weight->value,
+        &weight->blocks,       has_value ? &weight->value : &absent,
         &weight->scales,       &param->first,
         &param->second,        &param->second_row,
         &param->second_column, &param->average};

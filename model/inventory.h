@@ -12,6 +12,7 @@ enum {
     INVENTORY_STATES = 8,
     INVENTORY_VALUES = 3,
     INVENTORY_BLOCKS = 0, /* the first: int8 */
+    INVENTORY_VALUE = 1,
     INVENTORY_NAME_BYTES = 160
 };
 

@@ -121,9 +121,16 @@ static void init_tables(struct model *model)
                 tie & CONFIG_TIE_SOFTMAX ? shared : NULL);
 }
 
-enum status model_init_share(struct model *model, struct backend *backend, struct comm *comm,
-                             const struct config *config, int64_t vocabulary, bool is_training)
+/* How a model is laid out. */
+struct layout {
+    struct comm *comm; /* or NULL */
+    bool is_training, is_mapped;
+};
+
+static enum status init(struct model *model, struct backend *backend, const struct config *config,
+                        int64_t vocabulary, struct layout layout)
 {
+    const bool is_training = layout.is_training;
     *model = (struct model){.config = *config, .vocabulary = vocabulary};
     enum status status = arena_init(&model->host, HOST_BYTES);
     if (status >= 0)
@@ -139,11 +146,12 @@ enum status model_init_share(struct model *model, struct backend *backend, struc
                                         .arena = &model->arena,
                                         .host = &model->host,
                                         .products = has_products ? &model->products : NULL,
-                                        .comm = comm,
+                                        .comm = layout.comm,
                                         .is_training = is_training,
                                         .by_parts = is_training && config->dist.reproducible,
                                         .has_average = is_training && config->train.average > 0,
                                         .is_int8 = config->model.dtype == CONFIG_DTYPE_INT8,
+                                        .is_mapped = layout.is_mapped,
                                         .factors_experts = config->train.optimizer.experts ==
                                                            CONFIG_EXPERT_OPTIMIZER_FACTORED};
     const struct encoder_config encoder = encoder_config_of(config);
@@ -159,6 +167,21 @@ enum status model_init_share(struct model *model, struct backend *backend, struc
     else
         runs_place(&model->params);
     return status;
+}
+
+enum status model_init_share(struct model *model, struct backend *backend, struct comm *comm,
+                             const struct config *config, int64_t vocabulary, bool is_training)
+{
+    return init(model, backend, config, vocabulary,
+                (struct layout){.comm = comm, .is_training = is_training});
+}
+
+enum status model_init_mapped(struct model *model, struct backend *backend,
+                              const struct config *config, int64_t vocabulary)
+{
+    const bool is_int8 = config->model.dtype == CONFIG_DTYPE_INT8;
+    return init(model, backend, config, vocabulary,
+                (struct layout){.is_mapped = backend->reads_host_weights && !is_int8});
 }
 
 enum status model_init(struct model *model, struct backend *backend, const struct config *config,

@@ -19,7 +19,7 @@ struct safetensors;
 
 struct model {
     struct config config;     /* its model and subword parts count */
-    struct safetensors *file; /* owned; where the weights in int8 lie, mapped; else NULL */
+    struct safetensors *file; /* owned; where weights in int8, or experts, lie, mapped; or NULL */
     struct subword *subword;  /* owned; NULL in a model without text */
     int64_t vocabulary;       /* V */
     struct arena arena;       /* owned: values, gradients, moments */
@@ -44,6 +44,11 @@ enum status model_init_share(struct model *model, struct backend *backend, struc
  * is_training: with gradients and moments. backend is borrowed. On error the model is zeroed. */
 enum status model_init(struct model *model, struct backend *backend, const struct config *config,
                        int64_t vocabulary, bool is_training) STATUS_CHECKED;
+
+/* The same, not for training, of a file that stays open: experts' matrices are read in its mapping
+ * where the backend can. */
+enum status model_init_mapped(struct model *model, struct backend *backend,
+                              const struct config *config, int64_t vocabulary) STATUS_CHECKED;
 
 bool model_is_lm(const struct model *model);
 

@@ -356,18 +356,41 @@ static enum status read_tensor(const struct safetensors *file, const char *path,
     return status < 0 ? status : safetensors_read_blocks(file, found, &sink);
 }
 
-/* The blocks of a parameter, where they lie in the file. */
+/* One of a parameter's tensors, where it lies in the file. */
+static enum status map_tensor(const struct param *param, const struct tensor *tensor, int state,
+                              struct safetensors *file, const char *path, const void **bytes)
+{
+    const uint64_t most = state == INVENTORY_BLOCKS ? MODEL_VERIFIED_BYTES : UINT64_MAX;
+    char name[INVENTORY_NAME_BYTES];
+    const struct safetensors_tensor *found = NULL;
+    inventory_name(name, param, state);
+    const struct safetensors_tensor wanted = inventory_describe(tensor, name);
+    const enum status status = find_tensor(file, path, &wanted, &found);
+    return status < 0 ? status : safetensors_map(file, found, found->size <= most, bytes);
+}
+
 static enum status map_blocks(struct param *param, struct safetensors *file, const char *path)
 {
-    char name[INVENTORY_NAME_BYTES];
     const void *bytes = NULL;
-    const struct safetensors_tensor *found = NULL;
-    inventory_name(name, param, INVENTORY_BLOCKS);
-    const struct safetensors_tensor wanted = inventory_describe(&param->weight.blocks, name);
-    enum status status = find_tensor(file, path, &wanted, &found);
-    if (status >= 0)
-        status = safetensors_map(file, found, found->size <= MODEL_VERIFIED_BYTES, &bytes);
+    const enum status status =
+        map_tensor(param, &param->weight.blocks, INVENTORY_BLOCKS, file, path, &bytes);
     param->weight.blocks.data = (void *)(uintptr_t)bytes;
+    return status;
+}
+
+/* What the parameters read in the file's mapping. */
+static enum status map_params(const struct param_list *params, struct safetensors *file,
+                              const char *path)
+{
+    enum status status = STATUS_OK;
+    for (int64_t i = 0; i < params->count && status >= 0; i++) {
+        struct param *param = params->items[i];
+        struct weight *weight = &param->weight;
+        if (weight->blocks.rank)
+            status = map_blocks(param, file, path);
+        else if (params->is_mapped && !weight->value.data)
+            status = map_tensor(param, &weight->value, INVENTORY_VALUE, file, path, &weight->host);
+    }
     return status;
 }
 
@@ -431,9 +454,8 @@ enum status model_read_values(struct model *model, struct safetensors *file, con
         status = open_shards(&shards, model, file, path);
     if (status >= 0)
         status = check_count(model, file, path, with_state && !shards ? inventory.count : 0);
-    for (int64_t i = 0; i < model->params.count && status >= 0; i++)
-        if (model->params.items[i]->weight.blocks.rank)
-            status = map_blocks(model->params.items[i], file, path);
+    if (status >= 0)
+        status = map_params(&model->params, file, path);
     for (size_t i = 0; i < inventory.count && status >= 0; i++)
         if (inventory.places[i]->dtype != DTYPE_I8)
             status = read_one(&inventory, i, file, shards, path);
@@ -477,14 +499,16 @@ enum status model_load(struct model *model, struct backend *backend, const char 
     if (status >= 0)
         status = model_read_head(file, name.data, config, &subword);
     if (status >= 0)
-        status = model_init(model, backend, config, subword_size(subword), false);
+        status = safetensors_metadata(file, SHARDS_KEY)
+                     ? model_init(model, backend, config, subword_size(subword), false)
+                     : model_init_mapped(model, backend, config, subword_size(subword));
     if (status < 0) {
         subword_free(subword);
         goto done;
     }
     model->subword = subword;
     status = model_read_values(model, file, name.data, false);
-    if (model->params.is_int8) {
+    if (model->params.is_int8 || model->params.is_mapped) {
         model->file = file;
         file = NULL;
     }

@@ -9,7 +9,9 @@
  * With model.dtype int8 a matrix is NAME.blocks (I8, backend/quantize.h) and NAME.scales. Blocks
  * come first, so that each starts at a multiple of 64 bytes, and are used where they lie in the
  * mapped file: loading reads only those of up to MODEL_VERIFIED_BYTES, to compare their hashes;
- * 'mixt info --check' reads all. The file must not be written to while a model uses it. */
+ * 'mixt info --check' reads all. Where a backend reads weights on the host (GPUs), experts'
+ * matrices in f32 are used in the mapping, too, all of them verified. The file must not be written
+ * to while a model uses it. */
 #ifndef MIXT_MODEL_MODEL_FILE_H
 #define MIXT_MODEL_MODEL_FILE_H
 

@@ -203,6 +203,7 @@ static enum status describe(struct backend *backend, const char *stem, int index
         return REFUSE(backend, STATUS_CONFIG, "%s:%d: %s cannot compute in %s; use f32", stem,
                       index, backend->hardware, endings[compute] + 1);
     backend->compute = compute;
+    backend->reads_host_weights = compute != COMPUTE_BF16; /* whose copies are made on the device */
     snprintf(backend->name, sizeof backend->name, "%s:%d%s", stem, index, endings[compute]);
     return STATUS_OK;
 }

@@ -131,6 +131,30 @@ static void cuda_linear(struct backend *backend, const struct tensor *y, const s
 
 /* -- by groups -- */
 
+/* As many groups at a time as have slots. */
+static void run_parts(struct backend *backend, struct grouped_product *grouped, struct slots *slots)
+{
+    const int64_t n_groups = grouped->n_groups;
+    grouped->one.b.data = slots_memory(slots);
+    grouped->places = slots_of(slots);
+    for (int64_t e = 0; e < n_groups && backend->error == STATUS_OK; e = grouped->n_groups) {
+        grouped->first = e;
+        grouped->n_groups = slots_bring(backend, slots, grouped->rows, e);
+        product_run_grouped(backend, grouped);
+    }
+}
+
+/* With matrices that stay on the host. */
+static void run_slots(struct backend *backend, struct grouped_product *grouped, struct slots *slots)
+{
+    grouped->one.b.data = slots_begin(backend, slots);
+    if (backend->error == STATUS_OK && grouped->one.b.data)
+        product_run_grouped(backend, grouped);
+    else if (backend->error == STATUS_OK)
+        run_parts(backend, grouped, slots);
+    slots_end(backend, slots);
+}
+
 static void cuda_grouped_linear(struct backend *backend, const struct tensor *y,
                                 const struct tensor *x, const struct weight *weight,
                                 bool transposed, const struct tensor *bias,
@@ -157,7 +181,10 @@ static void cuda_grouped_linear(struct backend *backend, const struct tensor *y,
         .b_group_step = value->dim[1] * value->dim[2]};
     grouped.one.is_bf16 = reads_bf16(weight);
     grouped.one.is_exact = is_exact(weight);
-    product_run_grouped(backend, &grouped);
+    if (weight->host)
+        run_slots(backend, &grouped, packed_of(weight)->slots);
+    else
+        product_run_grouped(backend, &grouped);
     finish(backend, y, bias, offsets, activation);
 }
 

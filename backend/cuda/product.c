@@ -207,7 +207,8 @@ static struct product group_of(const struct grouped_product *grouped, int64_t e)
         product.c += e * grouped->c_group_step;
     } else {
         product.m = count;
-        product.b.data = (const char *)product.b.data + e * grouped->b_group_step * size;
+        const int64_t place = grouped->places ? grouped->places[e] : e;
+        product.b.data = (const char *)product.b.data + place * grouped->b_group_step * size;
         product.c += first * product.c_step;
     }
     return product;
@@ -215,7 +216,7 @@ static struct product group_of(const struct grouped_product *grouped, int64_t e)
 
 static void run_one_by_one(struct backend *backend, const struct grouped_product *grouped)
 {
-    for (int64_t e = 0; e < grouped->n_groups && backend->error == STATUS_OK; e++) {
+    for (int64_t e = grouped->first; e < grouped->n_groups && backend->error == STATUS_OK; e++) {
         const struct product product = group_of(grouped, e);
         if (product.k > 0)
             product_run(backend, &product);
@@ -280,9 +281,11 @@ void product_run_grouped(struct backend *backend, const struct grouped_product *
         run_one_by_one(backend, grouped);
         return;
     }
-    for (int64_t e = 0; e < grouped->n_groups && backend->error == STATUS_OK;) {
+    for (int64_t e = grouped->first; e < grouped->n_groups && backend->error == STATUS_OK;) {
         groups.count = 0;
         for (; e < grouped->n_groups && groups.count < MOST_GROUPS; e++) {
+            if (grouped->rows[e] == grouped->rows[e + 1])
+                continue;
             const struct product product = group_of(grouped, e);
             if (product.m > 0 && product.k > 0)
                 add_group(&groups, &product);

@@ -41,12 +41,13 @@ bool product_run_biased(struct backend *backend, const struct product *product, 
 
 /* Products of one shape but for one size, by groups: group e has m or k = rows[e+1] - rows[e]. */
 struct grouped_product {
-    struct product one;  /* m or k is not used; the operands of group 0, where rows[0] is 0 */
-    const int32_t *rows; /* [n_groups+1] on the host */
-    int64_t n_groups;
-    bool is_k_grouped;    /* k varies, with rows of a and b; else m, with rows of a and c */
-    int64_t b_group_step; /* m varies: numbers from one group's b to the next's */
-    int64_t c_group_step; /* k varies: the same of c */
+    struct product one;      /* m or k is not used; the operands of group 0, where rows[0] is 0 */
+    const int32_t *rows;     /* [n_groups+1] on the host */
+    int64_t first, n_groups; /* groups first .. n_groups-1 are multiplied */
+    const int32_t *places;   /* [n_groups] on the host: the matrices' places; NULL: e at e */
+    bool is_k_grouped;       /* k varies, with rows of a and b; else m, with rows of a and c */
+    int64_t b_group_step;    /* m varies: numbers from one group's b to the next's */
+    int64_t c_group_step;    /* k varies: the same of c */
 };
 
 /* Enqueues all groups that have rows. */

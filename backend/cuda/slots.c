@@ -45,7 +45,7 @@ struct slots *slots_make(struct backend *backend, const void *host, int64_t n_ma
 {
     struct slots *slots = calloc(1, sizeof *slots);
     if (!slots) {
-        backend_fail(backend, "no memory for a weight in int8");
+        backend_fail(backend, "no memory for experts");
         return NULL;
     }
     *slots = (struct slots){.host = host,
@@ -125,7 +125,7 @@ static void place(struct backend *backend, struct slots *slots)
     void *memory = NULL;
     if (backend->error == STATUS_OK)
         context_check(backend, cudaMalloc(&memory, (size_t)count * slots->matrix_bytes),
-                      "memory for a weight in int8");
+                      "memory for experts");
     if (backend->error != STATUS_OK)
         return;
     slots->memory = memory;

@@ -1,6 +1,7 @@
-/* Where the matrices of a weight [E, in, out] in int8 lie: all on the device where there is room,
- * else as many as there is room for, in slots, and the others on the host, from where they come
- * when rows meet them, in place of those that were used longest ago.
+/* Where the matrices of a weight [E, in, out], in int8 or f32, that is borrowed from the host lie:
+ * all on the device where there is room, else as many as there is room for, in slots, and the
+ * others on the host, from where they come when rows meet them, in place of those that were used
+ * longest ago.
  *
  * Handles share weights, so who multiplies holds the weight from slots_begin() to slots_end(); on
  * the device each product of a weight with slots waits for the one before. */

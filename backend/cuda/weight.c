@@ -32,6 +32,19 @@ static void pack_blocks(struct backend *backend, struct weight *weight,
         context_upload(backend, packed->blocks, weight->blocks.data, size);
 }
 
+/* Reals that stay on the host. */
+static void pack_host(struct backend *backend, const struct weight *weight,
+                      struct packed_weight *packed)
+{
+    const struct tensor *value = &weight->value;
+    const size_t size = (size_t)tensor_count(value) * sizeof(float);
+    CHECK(value->rank == 3 && !value->data && backend->compute != COMPUTE_BF16,
+          "a weight of rank %d on the host", value->rank);
+    if (!packed->slots && size > 0)
+        packed->slots =
+            slots_make(backend, weight->host, value->dim[0], size / (size_t)value->dim[0]);
+}
+
 static void pack_bf16(struct backend *backend, const struct tensor *value,
                       struct packed_weight *packed)
 {
@@ -60,6 +73,8 @@ static void cuda_weight_pack(struct backend *backend, struct weight *weight, int
     weight->is_packed[1] |= (forms & PACK_TRANSPOSED) != 0;
     if (weight->blocks.rank)
         pack_blocks(backend, weight, packed);
+    else if (weight->host)
+        pack_host(backend, weight, packed);
     else if (backend->compute == COMPUTE_BF16 && !packed->is_exact &&
              tensor_count(&weight->value) > 0)
         pack_bf16(backend, &weight->value, packed);

@@ -7,7 +7,7 @@
 struct packed_weight {
     void *bf16;   /* owned, on the device, in the value's order; NULL: products read the value */
     void *blocks; /* owned, on the device: a matrix's in int8 */
-    struct slots *slots; /* owned: those of a weight [E, in, out] */
+    struct slots *slots; /* owned: those of a weight [E, in, out], or its reals on the host */
     bool is_exact;       /* PACK_EXACT */
 };
 

@@ -63,12 +63,12 @@ def test_same_bytes(bench):
            "two runs differ")
 
 
-def test_few_experts_on_device(bench):
-    """34 MB of experts in int8 on a device of 32 MiB, of which two workers take their part."""
+def translate_with_few(bench, hidden, dtype):
+    """34 MB of experts on a device of 32 MiB, of which two workers take their part."""
     made = bench.run("bench", "make", "--make", "m.safetensors", "data.subword.size=300",
                      "model.dim=128", "model.encoder.hidden=32", "model.decoder.hidden=32",
-                     "model.moe.experts=64", "model.moe.top_k=2", "model.moe.expert.hidden=1024",
-                     "model.dtype=int8")
+                     "model.moe.experts=64", "model.moe.top_k=2",
+                     f"model.moe.expert.hidden={hidden}", f"model.dtype={dtype}")
     expect(made.code == 0, str(made))
     command = ["translate", "-m", "m.safetensors", "--threads=2", "--batch-tokens=4"]
     text = b"ba\nde go\nku\n"
@@ -78,6 +78,14 @@ def test_few_experts_on_device(bench):
                                  env={**ENVIRONMENT, "SIMT_MEMORY_MIB": mib}))
     for result in results:
         expect(result.code == 0 and result.out == results[0].out, f"{result} for {results[0]}")
+
+
+def test_few_experts_in_int8(bench):
+    translate_with_few(bench, 1024, "int8")
+
+
+def test_few_experts_in_f32(bench):
+    translate_with_few(bench, 256, "f32")
 
 
 def calls():
