@@ -131,8 +131,11 @@ enum activation {
 };
 
 /* Which forms of a weight weight_pack() prepares. PACK_EXACT, with others and on the first call:
- * products with it are as exact as f32 even where the backend rounds their operands to bf16. */
-enum { PACK_PLAIN = 1, PACK_TRANSPOSED = 2, PACK_EXACT = 4 };
+ * products with it are as exact as f32 even where the backend rounds their operands to bf16.
+ * PACK_LATE: a copy may be made each time the weight is read after something else was, so that only
+ * a few exist at a time; until the next weight_pack() without it, one handle alone may read the
+ * weight. It pays where all rows of a pass meet a weight in one call. */
+enum { PACK_PLAIN = 1, PACK_TRANSPOSED = 2, PACK_EXACT = 4, PACK_LATE = 8 };
 
 /* An LSTM layer, by default with projection (Sak et al. 2014), gates in the order i f g o:
  *   a_t = x_t Wx + r_{t-1} Wh + bias;  i, f, o = sigmoid(a); g = tanh(a)

@@ -115,6 +115,8 @@ struct param *param_add(struct param_list *list, struct param_spec spec, const c
     param->bound = spec.bound;
     param->forms = spec.forms;
     param->is_expert = spec.is_expert;
+    /* Read step by step, a matrix keeps its copy for as long as the loop lasts; experts' do not. */
+    param->is_late = list->packs_late && (spec.rank == 2 || spec.is_met_once);
     take_share(list, param, &spec);
     param->weight.value = take_value(list, spec);
     if (list->is_int8 && spec.may_round)
@@ -256,8 +258,9 @@ void param_list_pack_one(struct param_list *list, struct param *param)
 {
     if (!param->forms)
         return;
-    const int forms =
-        list->is_training ? PACK_PLAIN | PACK_TRANSPOSED | param->forms : param->forms;
+    int forms = list->is_training ? PACK_PLAIN | PACK_TRANSPOSED | param->forms : param->forms;
+    if (param->is_late && !(forms & PACK_EXACT))
+        forms |= PACK_LATE;
     phase_enter(list->backend, PHASE_PACK);
     list->backend->ops->weight_pack(list->backend, &param->weight, forms);
     phase_leave(list->backend);
@@ -267,6 +270,14 @@ void param_list_pack(struct param_list *list)
 {
     for (int64_t i = 0; i < list->count; i++)
         param_list_pack_one(list, list->items[i]);
+}
+
+void param_list_pack_for_all(struct param_list *list)
+{
+    for (int64_t i = 0; i < list->count; i++)
+        if (list->items[i]->is_late && list->items[i]->forms)
+            list->backend->ops->weight_pack(list->backend, &list->items[i]->weight,
+                                            list->items[i]->forms);
 }
 
 void param_list_average(struct param_list *list, double share)

@@ -38,6 +38,7 @@ struct param {
     double bound;
     bool is_expert;       /* the first dimension counts experts */
     int forms;            /* PACK_... that its layer reads going forward; 0: never packed */
+    bool is_late;         /* packed when it is read, see struct param_list */
     int64_t first_expert; /* where ranks divide the experts: the first of those that all tensors */
     int64_t n_experts;    /* here hold, and how many all ranks have; else 0 and 0 */
     int64_t run_at;       /* where ranks share an update: its place in its run (layer/runs.h), */
@@ -57,6 +58,8 @@ struct param_list {
     bool is_int8;            /* matrices that may be are in int8; such a list does not train */
     bool is_mapped;          /* experts' matrices that are not in int8 have weight.host, which comes
                                 with a file, and no value; such a list does not train */
+    bool packs_late;         /* most weights are packed when a product reads them, to keep few
+                                copies at a time; the backend alone may then read them */
     bool factors_experts;    /* experts have no first moments, and their matrices [E, in, out]
                                 factored second ones */
     struct param **items;    /* owned */
@@ -73,9 +76,10 @@ struct param_spec {
     enum param_start start;
     double bound;
     int forms;
-    bool is_expert;  /* of one of E experts */
-    bool is_product; /* its gradient need not be stored: its layer's backward pass asks whether */
-    bool may_round;  /* a matrix that products read in one form and may read in int8 */
+    bool is_expert;   /* of one of E experts */
+    bool is_met_once; /* of one of E experts: all its rows of a pass meet it in one product */
+    bool is_product;  /* its gradient need not be stored: its layer's backward pass asks whether */
+    bool may_round;   /* a matrix that products read in one form and may read in int8 */
 };
 
 /* Adds a parameter; its value is undefined until param_list_start() or a load, and has no memory
@@ -98,6 +102,10 @@ void param_list_start(struct param_list *list, uint64_t seed);
 /* Packs every weight that is ever packed; after a start, a load or an update. A list that trains
  * packs both forms, one that does not only those that layers read going forward. */
 void param_list_pack(struct param_list *list);
+
+/* Packs what layers read going forward for other handles of the backend, until the next
+ * param_list_pack(). */
+void param_list_pack_for_all(struct param_list *list);
 
 /* The same for one parameter of the list. */
 void param_list_pack_one(struct param_list *list, struct param *param);

@@ -11,17 +11,27 @@
 /* For parameters' names, and for start values of one a round at a time. */
 enum { HOST_BYTES = 64 << 20 };
 
+static bool is_one_pass(const struct config *config)
+{
+    return config->train.accumulate == 1 && !config->dist.reproducible;
+}
+
 static struct expert_config expert_config_of(const struct config *config)
 {
     static const enum expert_kind kinds[] = {EXPERT_RELU, EXPERT_LINEAR, EXPERT_CUBIC, EXPERT_LSTM};
     const struct config_moe *moe = &config->model.moe;
     const int64_t choices = config_moe_choices(moe);
-    const bool is_one_pass = config->train.accumulate == 1 && !config->dist.reproducible;
-    return (struct expert_config){.kind = kinds[moe->expert.type],
-                                  .hidden = moe->expert.hidden,
-                                  .n_patches = moe->expert.patches,
-                                  .is_recomputed = config->train.recompute_experts,
-                                  .n_rows = is_one_pass ? config->train.batch_tokens * choices : 0};
+    return (struct expert_config){
+        .kind = kinds[moe->expert.type],
+        .hidden = moe->expert.hidden,
+        .n_patches = moe->expert.patches,
+        .is_recomputed = config->train.recompute_experts,
+        .n_rows = is_one_pass(config) ? config->train.batch_tokens * choices : 0};
+}
+
+bool model_packs_late(const struct config *config)
+{
+    return is_one_pass(config);
 }
 
 bool model_has_products(const struct config *config)
@@ -150,6 +160,7 @@ static enum status init(struct model *model, struct backend *backend, const stru
                                         .is_training = is_training,
                                         .by_parts = is_training && config->dist.reproducible,
                                         .has_average = is_training && config->train.average > 0,
+                                        .packs_late = is_training && model_packs_late(config),
                                         .is_int8 = config->model.dtype == CONFIG_DTYPE_INT8,
                                         .is_mapped = layout.is_mapped,
                                         .factors_experts = config->train.optimizer.experts ==

@@ -55,6 +55,9 @@ bool model_is_lm(const struct model *model);
 /* Whether gradients of experts' matrices are not stored: see experts_have_few_rows(). */
 bool model_has_products(const struct config *config);
 
+/* Whether weights are packed late in training, PACK_LATE: where an update is one pass. */
+bool model_packs_late(const struct config *config);
+
 /* Draws start values and packs them. */
 void model_start(struct model *model, uint64_t seed);
 

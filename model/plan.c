@@ -6,6 +6,7 @@
 
 #include "backend/backend.h"
 #include "backend/quantize.h"
+#include "layer/output.h"
 #include "model/model.h"
 
 static struct plan_part *add_part(struct plan *plan, enum plan_kind kind, const char *format, ...)
@@ -35,6 +36,7 @@ static void add_matrix(struct plan_part *part, enum plan_side side, int64_t in, 
 {
     part->parameters += in * out;
     part->packable += in * out;
+    part->largest = in * out > part->largest ? in * out : part->largest;
     part->rounded_bytes += rounded_bytes(in, out);
     part->work[side] += (double)in * (double)out;
 }
@@ -251,7 +253,7 @@ double plan_work(const struct plan *plan, enum plan_kind kind, enum plan_side si
 
 /* -- memory -- */
 
-enum { BYTES = 4, LOGITS_ROWS = 1024 };
+enum { BYTES = 4 };
 
 /* How many of a part's groups a rank has. */
 static int64_t groups_of(const struct plan_part *part, int64_t ranks)
@@ -272,6 +274,27 @@ static double packed_of(const struct plan_part *part, int64_t ranks)
     return is_packed ? share_of(part, ranks) * (double)part->packable : 0;
 }
 
+/* Bytes of copies in training, in both forms: of what a backend packs when it is read those of the
+ * largest matrix, and of the softmax's in its other form where a pass has several blocks of rows.
+ */
+static double packed_in_training(const struct plan *plan, const struct config *config,
+                                 int64_t ranks, double tokens)
+{
+    const bool is_late = model_packs_late(config);
+    const bool is_lstm = config->model.moe.expert.type == CONFIG_EXPERT_LSTM;
+    double packed = 0, largest = 0, softmax = 0;
+    for (int64_t i = 0; i < plan->n_parts; i++) {
+        const struct plan_part *part = &plan->part[i];
+        const bool is_expert = part->kind == PLAN_EXPERTS;
+        const double numbers = BYTES * (double)part->largest;
+        if (!is_late || part->kind == PLAN_GATE || (is_expert && is_lstm))
+            packed += 2 * packed_of(part, ranks);
+        largest = numbers > largest ? numbers : largest;
+        softmax += part->kind == PLAN_SOFTMAX && tokens > OUTPUT_BLOCK_ROWS ? numbers : 0;
+    }
+    return is_late ? packed + largest + softmax : packed;
+}
+
 /* Numbers that `tokens` tokens of each side leave, and what the dearest part needs beside. */
 static double activations(const struct plan *plan, double tokens, bool trains)
 {
@@ -283,7 +306,7 @@ static double activations(const struct plan *plan, double tokens, bool trains)
             if (trains && part->scratch[side] * tokens > scratch)
                 scratch = part->scratch[side] * tokens;
         }
-    const double rows = tokens < LOGITS_ROWS ? tokens : LOGITS_ROWS;
+    const double rows = tokens < OUTPUT_BLOCK_ROWS ? tokens : OUTPUT_BLOCK_ROWS;
     const double logits = rows * (double)plan->vocabulary;
     return kept + (scratch > logits ? scratch : logits);
 }
@@ -309,11 +332,11 @@ struct plan_memory plan_training(const struct plan *plan, const struct config *c
             part->kind == PLAN_EXPERTS || config->dist.reproducible ? 1 : (double)ranks;
         memory.moments += is_factored ? share * (double)part->factored : 2 * numbers / owners;
         memory.averages += config->train.average > 0 ? numbers : 0;
-        memory.packed += 2 * packed_of(part, ranks);
     }
     const bool by_parts = config->dist.reproducible;
     const double shares = by_parts ? (double)config->dist.parts : (double)ranks;
     const double tokens = (double)config->train.batch_tokens / shares;
+    memory.packed = packed_in_training(plan, config, ranks, tokens);
     memory.activations = BYTES * activations(plan, tokens, true);
     return memory;
 }

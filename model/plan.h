@@ -27,6 +27,7 @@ struct plan_part {
     int64_t parameters;
     int64_t packable;              /* of these, in matrices that layers read */
     int64_t rounded_bytes;         /* of matrices in int8 with their scales; 0: never in int8 */
+    int64_t largest;               /* numbers of the largest matrix that is packed late */
     int64_t groups;                /* matrices of a shape that lie in one tensor */
     int64_t factored;              /* second moments under train.optimizer.experts=factored */
     double work[PLAN_N_SIDES];     /* multiply-adds a token of the side */

@@ -29,6 +29,7 @@ static struct param *add_matrices(struct param_list *params, const char *prefix,
                                          .bound = sqrt(3.0 / (double)in),
                                          .forms = PACK_PLAIN,
                                          .is_expert = true,
+                                         .is_met_once = true,
                                          .is_product = is_product,
                                          .may_round = true},
                      "%s.%s", prefix, name);

@@ -238,7 +238,17 @@ static enum status measure_bleu(const struct validation *validation, struct mode
     return status;
 }
 
-/* The same with experts that are divided: every rank translates with a copy of the whole. Ranks
+/* The same with the model that trains: workers share its weights. */
+static enum status measure_bleu_alone(const struct validation *validation, struct model *model,
+                                      double *bleu)
+{
+    param_list_pack_for_all(&model->params);
+    const enum status status = measure_bleu(validation, model, NULL, bleu);
+    param_list_pack(&model->params);
+    return status;
+}
+
+/* With experts that are divided: every rank translates with a copy of the whole. Ranks
  * that have done their share wait for the others' as long as it takes. */
 static enum status measure_bleu_of_ranks(const struct validation *validation, struct model *model,
                                          double *bleu)
@@ -263,7 +273,7 @@ enum status validation_run(const struct validation *validation, struct model *mo
     enum status status = measure_nll(validation, model, arena, host, batch, &result->nll);
     if (status >= 0 && model->config.valid.metric == CONFIG_METRIC_BLEU)
         status = comm_is_alone(model->params.comm)
-                     ? measure_bleu(validation, model, NULL, &result->bleu)
+                     ? measure_bleu_alone(validation, model, &result->bleu)
                      : measure_bleu_of_ranks(validation, model, &result->bleu);
     return status;
 }

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "backend/cpu/copies.h"
 #include "backend/cpu/gemm.h"
 #include "backend/support.h"
 
@@ -24,7 +25,8 @@ struct context {
     size_t scratch_count;
     char *rows; /* owned; likewise, for rounded rows, while the scratch holds something else */
     size_t rows_bytes;
-    pthread_t caller; /* the thread whose team has its denormals flushed */
+    struct copies copies; /* owned; of weights that are packed late */
+    pthread_t caller;     /* the thread whose team has its denormals flushed */
     bool has_caller;
 };
 

@@ -67,6 +67,7 @@ static void cpu_close(struct backend *backend)
     if (!context)
         return;
     gemm_close(context->gemm);
+    copies_free(&context->copies);
     free(context->scratch);
     free(context->rows);
     free(context);

@@ -160,22 +160,39 @@ static int64_t piece_rows(int64_t total, int n_threads)
     return rows < LEAST_ROWS ? LEAST_ROWS : rows > MOST_ROWS ? MOST_ROWS : rows;
 }
 
-void gemm_groups(struct backend *backend, const struct gemm_layout *layout, const void *packed,
-                 float *y, const float *x, const int32_t *offsets, int64_t n_groups,
-                 struct gemm_end end)
+/* Matrix number g, packed; NULL when that fails. *held is the one that the lane has packed last. */
+static const void *packed_matrix(struct lane *lane, const struct gemm_matrices *m, int64_t g,
+                                 int64_t *held)
+{
+    const size_t size_bytes = gemm_layout_bytes(m->layout);
+    if (m->packed)
+        return (const char *)m->packed + (size_t)g * size_bytes;
+    void *room = lane_room(lane, size_bytes);
+    const int64_t size = gemm_layout_k(m->layout) * gemm_layout_n(m->layout);
+    if (room && *held != g &&
+        !lane_pack(lane, m->layout, room, m->source + g * size, m->transposed))
+        return NULL;
+    *held = g;
+    return room;
+}
+
+void gemm_groups(struct backend *backend, const struct gemm_matrices *matrices, float *y,
+                 const float *x, const int32_t *offsets, int64_t n_groups, struct gemm_end end)
 {
     const struct gemm *gemm = context_of(backend)->gemm;
+    const struct gemm_layout *layout = matrices->layout;
     const int64_t k = gemm_layout_k(layout), n = gemm_layout_n(layout);
     const int64_t total = offsets[n_groups] - offsets[0];
-    const int64_t most =
-        lane_rows_are_free(layout) ? piece_rows(total, gemm->n_threads) : FIXED_ROWS;
+    const int64_t most = !matrices->packed            ? total / (2 * gemm->n_threads) + FIXED_ROWS
+                         : lane_rows_are_free(layout) ? piece_rows(total, gemm->n_threads)
+                                                      : FIXED_ROWS;
     const bool is_small = total * k * n < SMALL_WORK;
     int64_t n_taken = 0;
     bool is_failed = false;
 #pragma omp parallel num_threads(is_small ? 1 : gemm->n_threads) reduction(| : is_failed)
     {
         struct lane *lane = lane_alone(gemm, omp_get_thread_num());
-        int64_t passed = 0, mine;
+        int64_t passed = 0, held = -1, mine;
 #pragma omp atomic capture
         mine = n_taken++;
         /* Pieces are numbered through all groups; each thread walks past those of others. */
@@ -186,9 +203,10 @@ void gemm_groups(struct backend *backend, const struct gemm_layout *layout, cons
             while (mine < passed + pieces) {
                 const int64_t first = (mine - passed) * most, left = rows - first;
                 const int64_t start = offsets[g] + first;
-                is_failed |= !rows_on_lane(
-                    lane, layout, (const char *)packed + (size_t)g * gemm_layout_bytes(layout),
-                    y + start * n, x + start * k, left < most ? left : most, own);
+                const void *packed = packed_matrix(lane, matrices, g, &held);
+                is_failed |=
+                    !packed || !rows_on_lane(lane, layout, packed, y + start * n, x + start * k,
+                                             left < most ? left : most, own);
 #pragma omp atomic capture
                 mine = n_taken++;
             }
@@ -206,7 +224,8 @@ void gemm_rows(struct backend *backend, const struct gemm_layout *layout, const 
     const int64_t work = rows * gemm_layout_k(layout) * gemm_layout_n(layout);
     if (!lane_rows_are_free(layout)) {
         const int32_t offsets[2] = {0, (int32_t)rows};
-        gemm_groups(backend, layout, packed, y, x, offsets, 1, end);
+        const struct gemm_matrices matrix = {.layout = layout, .packed = packed};
+        gemm_groups(backend, &matrix, y, x, offsets, 1, end);
         return;
     }
     struct lane *lane = work < SMALL_WORK ? lane_alone(gemm, 0) : gemm->lanes[0];

@@ -42,11 +42,18 @@ void gemm_pack(struct backend *backend, const struct gemm_layout *layout, void *
 void gemm_rows(struct backend *backend, const struct gemm_layout *layout, const void *packed,
                float *y, const float *x, int64_t rows, struct gemm_end end);
 
-/* The same with n_groups matrices, one after the other, and as many biases: group g has rows
- * offsets[g] .. offsets[g+1]-1. */
-void gemm_groups(struct backend *backend, const struct gemm_layout *layout, const void *packed,
-                 float *y, const float *x, const int32_t *offsets, int64_t n_groups,
-                 struct gemm_end end);
+/* Matrices of one layout, one after the other. */
+struct gemm_matrices {
+    const struct gemm_layout *layout;
+    const void *packed;  /* NULL: a thread packs the one that it needs ... */
+    const float *source; /* ... from here, [k, n] each, or [n, k] where transposed */
+    bool transposed;
+};
+
+/* The same with n_groups matrices and as many biases: group g has rows offsets[g] ..
+ * offsets[g+1]-1. */
+void gemm_groups(struct backend *backend, const struct gemm_matrices *matrices, float *y,
+                 const float *x, const int32_t *offsets, int64_t n_groups, struct gemm_end end);
 
 /* d_w [in, out] += x [rows, in]^T d_y [rows, out]. */
 void gemm_gradient(struct backend *backend, float *d_w, const float *x, const float *d_y,

@@ -53,6 +53,8 @@ struct lane {
     size_t scratchpad_bytes;
     float *scratch; /* owned; see lane_scratch() */
     size_t scratch_count;
+    char *room; /* owned; see lane_room() */
+    size_t room_bytes;
     uint16_t *rounded; /* owned; operands in bf16 */
     size_t rounded_bytes;
     char message[128];
@@ -121,6 +123,7 @@ void lane_close(struct lane *lane)
         dnnl_engine_destroy(lane->engine);
     free(lane->scratchpad);
     free(lane->scratch);
+    free(lane->room);
     free(lane->rounded);
     free(lane);
 }
@@ -152,6 +155,14 @@ float *lane_scratch(struct lane *lane, size_t count)
     if (!lane->scratch)
         snprintf(lane->message, sizeof lane->message, "no memory for %zu numbers", count);
     return lane->scratch;
+}
+
+void *lane_room(struct lane *lane, size_t size_bytes)
+{
+    lane->room = grow(lane->room, &lane->room_bytes, size_bytes);
+    if (!lane->room)
+        snprintf(lane->message, sizeof lane->message, "no memory for %zu bytes", size_bytes);
+    return lane->room;
 }
 
 bool lane_rows_are_free(const struct gemm_layout *layout)

@@ -63,4 +63,7 @@ bool lane_gradient_amx(struct lane *lane, float *d_w, const float *x, const floa
 /* Memory of the lane for rows that need filling up; NULL when there is none. */
 float *lane_scratch(struct lane *lane, size_t count);
 
+/* Other memory of the lane, for a packed matrix that goes on to be used; likewise. */
+void *lane_room(struct lane *lane, size_t size_bytes);
+
 #endif

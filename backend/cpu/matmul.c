@@ -13,7 +13,9 @@
 struct packed {
     struct form {
         struct gemm_layout *layout; /* owned; NULL: form not used */
-        char *data;                 /* owned */
+        char *data;                 /* owned; NULL of a weight that is packed late */
+        struct copy copy;           /* its copy, of one with a single matrix */
+        struct context *reader;     /* borrowed: whose handle may read it */
     } form[2];                      /* as stored; transposed */
     atomic_bool *is_fetched;        /* [E] of very many experts in int8, owned: whether an expert's
                                        matrix was asked for; handles share it */
@@ -22,23 +24,65 @@ struct packed {
 static void form_free(struct form *form)
 {
     gemm_layout_close(form->layout);
+    copies_drop(&form->copy);
     free(form->data);
     *form = (struct form){0};
 }
 
-static bool form_init(struct backend *backend, struct form *form, int64_t count, int64_t k,
-                      int64_t n, bool is_exact)
+/* Memory of a form's own. */
+static bool form_take(struct backend *backend, struct form *form, int64_t count)
 {
-    form->layout = gemm_layout_open(backend, k, n, is_exact);
+    if (!form->data)
+        form->data =
+            aligned_alloc(ARENA_ALIGNMENT, (size_t)count * gemm_layout_bytes(form->layout));
+    if (!form->data)
+        backend_fail(backend, "no memory to pack %lld matrices [%lld, %lld]", (long long)count,
+                     (long long)gemm_layout_k(form->layout),
+                     (long long)gemm_layout_n(form->layout));
+    return form->data;
+}
+
+/* Makes a form current, or what there was of it forgotten. */
+static bool form_pack(struct backend *backend, struct form *form, const struct tensor *w,
+                      bool transposed, int forms)
+{
+    const int64_t count = w->rank == 3 ? w->dim[0] : 1;
+    const int64_t in = w->dim[w->rank - 2], out = w->dim[w->rank - 1];
+    if (!form->layout)
+        form->layout = gemm_layout_open(backend, transposed ? out : in, transposed ? in : out,
+                                        forms & PACK_EXACT);
     if (!form->layout)
         return false;
-    form->data = aligned_alloc(ARENA_ALIGNMENT, (size_t)count * gemm_layout_bytes(form->layout));
-    if (form->data)
+    copies_drop(&form->copy);
+    form->reader = context_of(backend);
+    if (forms & PACK_LATE) {
+        free(form->data);
+        form->data = NULL;
         return true;
-    backend_fail(backend, "no memory to pack %lld matrices [%lld, %lld]", (long long)count,
-                 (long long)k, (long long)n);
-    form_free(form);
-    return false;
+    }
+    if (!form_take(backend, form, count))
+        return false;
+    gemm_pack(backend, form->layout, form->data, floats(w), transposed, count);
+    return true;
+}
+
+/* The packed matrix of a form of a weight with one; NULL where it fails. */
+static const void *form_matrix(struct backend *backend, const struct weight *weight,
+                               bool transposed)
+{
+    struct form *form = &((struct packed *)weight->packed)->form[transposed];
+    struct copies *copies = &context_of(backend)->copies;
+    if (form->data)
+        return form->data;
+    CHECK(form->reader == context_of(backend), "a weight that is packed late has one reader");
+    if (form->copy.home)
+        return copies_find(copies, &form->copy);
+    void *made = copies_make(copies, &form->copy, gemm_layout_bytes(form->layout));
+    if (made)
+        gemm_pack(backend, form->layout, made, floats(&weight->value), transposed, 1);
+    else
+        backend_fail(backend, "no memory for packed weights");
+    return made;
 }
 
 /* Nothing is packed of a weight in int8, which products use as it lies. */
@@ -68,8 +112,6 @@ static void cpu_weight_pack(struct backend *backend, struct weight *weight, int 
         pack_int8(backend, weight, forms);
         return;
     }
-    const int64_t count = w->rank == 3 ? w->dim[0] : 1;
-    const int64_t in = w->dim[w->rank - 2], out = w->dim[w->rank - 1];
     if (!weight->packed)
         weight->packed = calloc(1, sizeof(struct packed));
     struct packed *packed = weight->packed;
@@ -78,17 +120,11 @@ static void cpu_weight_pack(struct backend *backend, struct weight *weight, int 
         return;
     }
     for (int transposed = 0; transposed < 2; transposed++) {
-        struct form *form = &packed->form[transposed];
         if (!(forms & (transposed ? PACK_TRANSPOSED : PACK_PLAIN)))
             continue;
-        weight->is_packed[transposed] = plain_is_better(w);
-        if (weight->is_packed[transposed])
-            continue;
-        if (!form->layout && !form_init(backend, form, count, transposed ? out : in,
-                                        transposed ? in : out, forms & PACK_EXACT))
-            return;
-        gemm_pack(backend, form->layout, form->data, floats(w), transposed, count);
-        weight->is_packed[transposed] = true;
+        weight->is_packed[transposed] =
+            plain_is_better(w) ||
+            form_pack(backend, &packed->form[transposed], w, transposed, forms);
     }
 }
 
@@ -106,9 +142,8 @@ static void cpu_weight_free(struct backend *backend, struct weight *weight)
     weight->is_packed[0] = weight->is_packed[1] = false;
 }
 
-/* The form of a weight for a product; NULL of one in int8. */
-static const struct form *checked_form(const struct tensor *y, const struct tensor *x,
-                                       const struct weight *weight, bool transposed, int rank)
+static void check_product(const struct tensor *y, const struct tensor *x,
+                          const struct weight *weight, bool transposed, int rank)
 {
     const struct tensor *w = &weight->value;
     CHECK(w->rank == rank, "weight of rank %d", w->rank);
@@ -118,23 +153,28 @@ static const struct form *checked_form(const struct tensor *y, const struct tens
           "y [%lld, %lld] from x [%lld, %lld] and weight [%lld, %lld]%s", (long long)tensor_rows(y),
           (long long)tensor_columns(y), (long long)tensor_rows(x), (long long)tensor_columns(x),
           (long long)in, (long long)out, transposed ? " transposed" : "");
-    CHECK(weight->is_packed[transposed], "weight is not packed%s", transposed ? " transposed" : "");
-    const struct packed *packed = weight->packed;
-    return packed ? &packed->form[transposed] : NULL;
 }
 
-void matmul_rows(struct backend *backend, float *y, const float *x, int64_t rows,
-                 const struct weight *weight, bool transposed, const float *bias, bool accumulate)
+/* y = end(x W) with a weight of one matrix. */
+static void multiply(struct backend *backend, float *y, const float *x, int64_t rows,
+                     const struct weight *weight, bool transposed, struct gemm_end end)
 {
     CHECK(weight->is_packed[transposed], "weight is not packed%s", transposed ? " transposed" : "");
-    const struct gemm_end end = {bias, ACTIVATION_NONE, accumulate};
     if (weight->blocks.rank) {
         int8_linear(backend, y, x, rows, weight, transposed, end);
         return;
     }
     const struct packed *packed = weight->packed;
-    const struct form *form = &packed->form[transposed];
-    gemm_rows(backend, form->layout, form->data, y, x, rows, end);
+    const void *matrix = form_matrix(backend, weight, transposed);
+    if (matrix)
+        gemm_rows(backend, packed->form[transposed].layout, matrix, y, x, rows, end);
+}
+
+void matmul_rows(struct backend *backend, float *y, const float *x, int64_t rows,
+                 const struct weight *weight, bool transposed, const float *bias, bool accumulate)
+{
+    const struct gemm_end end = {bias, ACTIVATION_NONE, accumulate};
+    multiply(backend, y, x, rows, weight, transposed, end);
 }
 
 static void cpu_linear(struct backend *backend, const struct tensor *y, const struct tensor *x,
@@ -144,14 +184,11 @@ static void cpu_linear(struct backend *backend, const struct tensor *y, const st
     CHECK(!accumulate || activation == ACTIVATION_NONE, "an activation cannot accumulate");
     if (!context_enter(backend))
         return;
-    const struct form *form = checked_form(y, x, weight, transposed, 2);
+    check_product(y, x, weight, transposed, 2);
     CHECK(!bias || tensor_count(bias) == tensor_columns(y), "bias of %lld numbers",
           (long long)tensor_count(bias));
     const struct gemm_end end = {bias ? floats(bias) : NULL, activation, accumulate};
-    if (weight->blocks.rank)
-        int8_linear(backend, floats(y), floats(x), tensor_rows(x), weight, transposed, end);
-    else
-        gemm_rows(backend, form->layout, form->data, floats(y), floats(x), tensor_rows(x), end);
+    multiply(backend, floats(y), floats(x), tensor_rows(x), weight, transposed, end);
 }
 
 /* Asks for the matrices of all experts that have rows and were not asked for before: so a file that
@@ -176,7 +213,8 @@ static void cpu_grouped_linear(struct backend *backend, const struct tensor *y,
 {
     if (!context_enter(backend))
         return;
-    const struct form *form = checked_form(y, x, weight, transposed, 3);
+    check_product(y, x, weight, transposed, 3);
+    CHECK(weight->is_packed[transposed], "weight is not packed%s", transposed ? " transposed" : "");
     const int64_t n_groups = weight->value.dim[0];
     const int32_t *start = ints(offsets);
     CHECK(tensor_count(offsets) == n_groups + 1 && start[n_groups] == tensor_rows(x),
@@ -187,10 +225,13 @@ static void cpu_grouped_linear(struct backend *backend, const struct tensor *y,
     if (weight->blocks.rank) {
         fetch_groups(weight, transposed, start);
         int8_groups(backend, floats(y), floats(x), start, n_groups, weight, transposed, end);
-    } else if (!form->layout) {
+    } else if (plain_is_better(&weight->value)) {
         plain_groups(backend, &weight->value, transposed, floats(y), floats(x), start, end);
     } else {
-        gemm_groups(backend, form->layout, form->data, floats(y), floats(x), start, n_groups, end);
+        const struct form *form = &((struct packed *)weight->packed)->form[transposed];
+        const struct gemm_matrices matrices = {form->layout, form->data, floats(&weight->value),
+                                               transposed};
+        gemm_groups(backend, &matrices, floats(y), floats(x), start, n_groups, end);
     }
 }
 
