@@ -30,12 +30,13 @@ static bool read_index(const char *text, int *index)
 /* False where the name is none. */
 static bool take_apart(const char *name, struct parts *parts)
 {
-    static const char *const types[] = {[COMPUTE_TF32] = "_tf32", [COMPUTE_BF16] = "_bf16"};
+    static const char *const types[] = {
+        [COMPUTE_TF32] = "_tf32", [COMPUTE_BF16] = "_bf16", [COMPUTE_FP16] = "_fp16"};
     char text[sizeof((struct backend *)0)->name];
     *parts = (struct parts){.index = -1};
     if (snprintf(text, sizeof text, "%s", name) >= (int)sizeof text)
         return false;
-    for (int type = COMPUTE_TF32; type <= COMPUTE_BF16; type++) {
+    for (int type = COMPUTE_TF32; type <= COMPUTE_FP16; type++) {
         const size_t length = strlen(text), ending = strlen(types[type]);
         if (length > ending && strcmp(text + length - ending, types[type]) == 0) {
             text[length - ending] = '\0';
@@ -93,10 +94,10 @@ static enum status no_device(const char *name)
 static enum status open_cpu(struct backend *backend, enum compute compute, int n_threads)
 {
     if (compute == COMPUTE_TF32)
-        return status_set(STATUS_CONFIG, "the cpu computes in f32 or bf16, not in tf32");
-    const bool is_bf16 =
-        compute == COMPUTE_BF16 || (compute == COMPUTE_AUTO && cpu_has_fast_bf16());
-    return cpu_open(backend, n_threads, is_bf16);
+        return status_set(STATUS_CONFIG, "the cpu computes in f32, bf16 or fp16, not in tf32");
+    if (compute == COMPUTE_AUTO)
+        compute = cpu_has_fast_bf16() ? COMPUTE_BF16 : COMPUTE_F32;
+    return cpu_open(backend, n_threads, compute);
 }
 
 /* A GPU, or where there is none, or none that can be used, the processor. */

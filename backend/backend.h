@@ -33,6 +33,7 @@ enum compute {
     COMPUTE_F32,
     COMPUTE_TF32, /* 10 bits of mantissa; GPUs only */
     COMPUTE_BF16, /* 7 bits */
+    COMPUTE_FP16, /* 10 bits, and sums of 64 terms; processors with AVX512-FP16 only */
     COMPUTE_AUTO  /* bf16 where that is several times faster than f32, else f32 */
 };
 
@@ -52,12 +53,12 @@ struct backend {
 
 /* Opens "ref", "ref64", "cpu", "cuda" or "cuda:N" (GPU N, from 0 on; libmixt-cuda.so), "cuda-emu"
  * or "cuda-emu:N" (the same on emulated GPUs, for tests) or "auto" or "auto:N" (cuda where there is
- * a GPU, or GPU N, that can be used, else cpu). Behind all but the refs may stand "_bf16" or, on
- * GPUs, "_tf32": the compute type. n_threads 0 means parallel_usable_cores(). A handle serves one
- * thread of the caller at a time; several handles of a device may share weights that are packed and
- * not being updated, once the handle that packed them was waited for. On error the handle is
- * zeroed: STATUS_CONFIG where there is no such device or compute type, STATUS_DEVICE where a
- * module, a library, a driver or a GPU is missing. */
+ * a GPU, or GPU N, that can be used, else cpu). Behind all but the refs may stand "_bf16", on GPUs
+ * "_tf32", or on the processor "_fp16": the compute type. n_threads 0 means
+ * parallel_usable_cores(). A handle serves one thread of the caller at a time; several handles of a
+ * device may share weights that are packed and not being updated, once the handle that packed them
+ * was waited for. On error the handle is zeroed: STATUS_CONFIG where there is no such device or
+ * compute type, STATUS_DEVICE where a module, a library, a driver or a GPU is missing. */
 enum status backend_open(struct backend *backend, const char *name, int n_threads) STATUS_CHECKED;
 
 /* The same for a device, a name as above without a compute type. The refs compute in their own. */

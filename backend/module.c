@@ -106,6 +106,8 @@ enum status module_open(struct backend *backend, const char *stem, int index, en
                         int n_threads)
 {
     const struct backend_module *module = NULL;
+    if (compute == COMPUTE_FP16)
+        return status_set(STATUS_CONFIG, "GPUs compute in f32, tf32 or bf16, not in fp16");
     pthread_mutex_lock(&loading);
     enum status status = find_module(stem, &module);
     pthread_mutex_unlock(&loading);

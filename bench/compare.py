@@ -51,7 +51,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shape", choices=["w1", "w2"], default="w1", help="for training")
     parser.add_argument("--experts", type=int, help="of W2 (default: 32)", default=32)
-    parser.add_argument("--compute", choices=["f32", "bf16", "auto"], default="f32",
+    parser.add_argument("--compute", choices=["f32", "bf16", "fp16", "auto"], default="f32",
                         help="mixt's compute type in training")
     parser.add_argument("--peer-dtype", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--threads", type=int, default=2, help="of both")

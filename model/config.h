@@ -58,6 +58,7 @@ enum config_compute {
     CONFIG_COMPUTE_F32,
     CONFIG_COMPUTE_TF32,
     CONFIG_COMPUTE_BF16,
+    CONFIG_COMPUTE_FP16,
     CONFIG_COMPUTE_AUTO
 }; /* as enum compute of the backend */
 enum config_metric { CONFIG_METRIC_BLEU, CONFIG_METRIC_PERPLEXITY };

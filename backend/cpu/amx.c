@@ -13,6 +13,8 @@
 #    include <immintrin.h>
 #    include <pthread.h>
 
+#    include "backend/cpu/transpose.h"
+
 #    define TILES                                                                                  \
         __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,amx-tile,amx-bf16")))
 
@@ -27,16 +29,6 @@ enum {
     GRADIENT_INPUTS = 512, /* ... for so many rows ... */
     GRADIENT_OUTPUTS = 128 /* ... and columns of the matrix */
 };
-
-static int64_t parts_of(int64_t count, int64_t size)
-{
-    return (count + size - 1) / size;
-}
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* -- the processor -- */
 
@@ -85,30 +77,6 @@ TILES static inline __m512i join_rows(__m512 first, __m512 second)
         _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
                          21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     return _mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(second, first));
-}
-
-/* Exchanges rows and columns of 16 by 16 pairs. */
-TILES static inline void transpose(__m512i r[SIDE])
-{
-    __m512i t[SIDE];
-    for (int i = 0; i < SIDE; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < SIDE; i += 4)
-        for (int j = 0; j < 2; j++) {
-            r[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + j + 2]);
-            r[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + j + 2]);
-        }
-    for (int i = 0; i < SIDE; i += 8)
-        for (int j = 0; j < 4; j++) {
-            t[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0x88);
-            t[i + j + 4] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0xdd);
-        }
-    for (int j = 0; j < 8; j++) {
-        r[j] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0x88);
-        r[j + 8] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0xdd);
-    }
 }
 
 /* Rows 0 .. 15 of 32 numbers, rounded as they lie; those past `rows` and `columns` are 0. What
@@ -174,7 +142,7 @@ TILES static void tile_of_pairs(char *tile, const float *x, int64_t stride, int6
             r[i] = join_rows(load_row(x + 2 * i * stride, 2 * i < rows ? columns : 0),
                              load_row(x + (2 * i + 1) * stride, 2 * i + 1 < rows ? columns : 0));
     if (transposed)
-        transpose(r);
+        transpose_pairs(r);
     store_tile(tile, r);
 }
 
@@ -184,7 +152,7 @@ TILES static void tile_of_columns(char *tile, const float *x, int64_t stride, in
 {
     __m512i r[SIDE];
     round_rows(r, x, stride, rows, columns);
-    transpose(r);
+    transpose_pairs(r);
     store_tile(tile, r);
 }
 

@@ -54,6 +54,17 @@ static inline int context_parts(const struct backend *backend, int64_t count)
     return worth < backend->n_threads ? (int)worth : backend->n_threads;
 }
 
+/* How many runs of `size` it takes for so many. */
+static inline int64_t parts_of(int64_t count, int64_t size)
+{
+    return (count + size - 1) / size;
+}
+
+static inline int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* The first entry of part `part` when count entries are split into n_parts runs. */
 static inline int64_t part_start(int64_t count, int part, int n_parts)
 {

@@ -80,12 +80,12 @@ static void cpu_sync(struct backend *backend)
     (void)backend;
 }
 
-static struct backend_ops table, table_bf16; /* they differ in their names */
+static struct backend_ops tables[COMPUTE_AUTO]; /* they differ in their names */
 
 static void make_tables(void)
 {
+    struct backend_ops table;
     ref_float_set_ops(&table);
-    table.name = "cpu";
     table.close = cpu_close;
     table.sync = cpu_sync;
     cpu_set_attention(&table);
@@ -102,13 +102,19 @@ static void make_tables(void)
     cpu_set_rows(&table);
     cpu_set_topk(&table);
     cpu_set_update(&table);
-    table_bf16 = table;
-    table_bf16.name = "cpu_bf16";
+    tables[COMPUTE_F32] = tables[COMPUTE_BF16] = tables[COMPUTE_FP16] = table;
+    tables[COMPUTE_F32].name = "cpu";
+    tables[COMPUTE_BF16].name = "cpu_bf16";
+    tables[COMPUTE_FP16].name = "cpu_fp16";
 }
 
-/* Older vectors than AVX-512 have no bf16, and oneDNN no product for them. */
-static enum status check_bf16(struct backend *backend)
+/* Older vectors than AVX-512 have no bf16, and oneDNN no product for them; few have fp16. */
+static enum status check_compute(struct backend *backend)
 {
+    if (backend->compute == COMPUTE_FP16)
+        return lane_has_half()
+                   ? STATUS_OK
+                   : status_set(STATUS_CONFIG, "this processor cannot compute in fp16; use f32");
     struct gemm_layout *layout = gemm_layout_open(backend, 32, 32, false);
     gemm_layout_close(layout);
     backend->error = STATUS_OK;
@@ -121,7 +127,7 @@ bool cpu_has_fast_bf16(void)
     return lane_has_amx();
 }
 
-enum status cpu_open(struct backend *backend, int n_threads, bool is_bf16)
+enum status cpu_open(struct backend *backend, int n_threads, enum compute compute)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     CHECK(n_threads >= 1, "%d threads", n_threads);
@@ -129,17 +135,17 @@ enum status cpu_open(struct backend *backend, int n_threads, bool is_bf16)
     struct context *context = calloc(1, sizeof *context);
     if (!context)
         return status_set(STATUS_MEMORY, "no memory for a handle");
-    context->gemm = gemm_open(n_threads, is_bf16);
+    context->gemm = gemm_open(n_threads, compute);
     if (!context->gemm) {
         free(context);
         return STATUS_DEVICE;
     }
-    *backend = (struct backend){.ops = is_bf16 ? &table_bf16 : &table,
+    *backend = (struct backend){.ops = &tables[compute],
                                 .real = DTYPE_F32,
                                 .n_threads = n_threads,
-                                .compute = is_bf16 ? COMPUTE_BF16 : COMPUTE_F32,
+                                .compute = compute,
                                 .context = context};
-    const enum status status = is_bf16 ? check_bf16(backend) : STATUS_OK;
+    const enum status status = compute == COMPUTE_F32 ? STATUS_OK : check_compute(backend);
     if (status < 0)
         backend_close(backend);
     return status;

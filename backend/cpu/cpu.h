@@ -1,13 +1,15 @@
 /* The processor's backend: oneDNN for the products, OpenMP and vector loops for the rest, f32.
- * Opened as cpu_bf16, products round their operands to bf16 and sum in f32. */
+ * Opened as cpu_bf16, products round their operands to bf16 and sum in f32; as cpu_fp16, see
+ * half.h. */
 #ifndef MIXT_BACKEND_CPU_CPU_H
 #define MIXT_BACKEND_CPU_CPU_H
 
 #include "backend/backend.h"
 
 /* Opens with n_threads >= 1; with one, everything runs on the thread that calls. On error the
- * handle is closed (STATUS_MEMORY, STATUS_DEVICE; STATUS_CONFIG: this processor has no bf16). */
-enum status cpu_open(struct backend *backend, int n_threads, bool is_bf16) STATUS_CHECKED;
+ * handle is closed (STATUS_MEMORY, STATUS_DEVICE; STATUS_CONFIG: this processor has no bf16, or no
+ * fp16). compute: f32, bf16 or fp16. */
+enum status cpu_open(struct backend *backend, int n_threads, enum compute compute) STATUS_CHECKED;
 
 /* Whether products in bf16 are faster than in f32: with AMX. */
 bool cpu_has_fast_bf16(void);

@@ -17,8 +17,8 @@ enum {
 
 struct gemm {
     int n_threads;
-    bool is_bf16;         /* operands are rounded to it ... */
-    bool has_tiles;       /* ... and multiplied by AMX */
+    enum compute compute; /* what operands are rounded to */
+    bool has_tiles;       /* in bf16: they are multiplied by AMX */
     int n_lanes;          /* 1 with one thread, else 1 + n_threads */
     struct lane *lanes[]; /* owned; the team's, then each thread's */
 };
@@ -37,7 +37,7 @@ static struct lane *lane_alone(const struct gemm *gemm, int thread)
     return gemm->lanes[gemm->n_threads == 1 ? 0 : 1 + thread];
 }
 
-struct gemm *gemm_open(int n_threads, bool is_bf16)
+struct gemm *gemm_open(int n_threads, enum compute compute)
 {
     const int n_lanes = n_threads == 1 ? 1 : 1 + n_threads;
     struct gemm *gemm = calloc(1, sizeof *gemm + (size_t)n_lanes * sizeof *gemm->lanes);
@@ -46,8 +46,8 @@ struct gemm *gemm_open(int n_threads, bool is_bf16)
         return NULL;
     }
     gemm->n_threads = n_threads;
-    gemm->is_bf16 = is_bf16;
-    gemm->has_tiles = is_bf16 && lane_has_amx();
+    gemm->compute = compute;
+    gemm->has_tiles = compute == COMPUTE_BF16 && lane_has_amx();
     for (; gemm->n_lanes < n_lanes; gemm->n_lanes++) {
         gemm->lanes[gemm->n_lanes] = lane_open(gemm->n_lanes == 0 ? n_threads : 1);
         if (!gemm->lanes[gemm->n_lanes]) {
@@ -72,7 +72,7 @@ struct gemm_layout *gemm_layout_open(struct backend *backend, int64_t k, int64_t
 {
     const struct gemm *gemm = context_of(backend)->gemm;
     struct gemm_layout *layout =
-        lane_choose_layout(gemm->lanes[0], k, n, gemm->is_bf16 && !is_exact);
+        lane_choose_layout(gemm->lanes[0], k, n, is_exact ? COMPUTE_F32 : gemm->compute);
     if (!layout)
         backend_fail(backend, "oneDNN has no layout for a matrix [%lld, %lld]", (long long)k,
                      (long long)n);
@@ -240,13 +240,16 @@ static bool gradient_on_lane(const struct gemm *gemm, struct lane *lane, float *
 {
     if (gemm->has_tiles)
         return rows == 0 || lane_gradient_amx(lane, d_w, x, d_y, rows, in, out);
-    const int64_t least = gemm->is_bf16 ? 1 : 256;
+    if (gemm->compute == COMPUTE_FP16)
+        return rows == 0 || lane_gradient_half(lane, d_w, x, d_y, rows, in, out);
+    const bool is_bf16 = gemm->compute == COMPUTE_BF16;
+    const int64_t least = is_bf16 ? 1 : 256;
     int64_t first = 0;
     while (rows - first >= least) {
         const int64_t left = rows - first, block = left < 256 ? left : next_block(left);
         const float *block_x = x + first * in, *block_y = d_y + first * out;
-        if (!(gemm->is_bf16 ? lane_gradient_bf16 : lane_gradient)(lane, d_w, block_x, block_y,
-                                                                  block, in, out))
+        if (!(is_bf16 ? lane_gradient_bf16 : lane_gradient)(lane, d_w, block_x, block_y, block, in,
+                                                            out))
             return false;
         first += block;
     }

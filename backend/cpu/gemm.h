@@ -1,5 +1,5 @@
-/* Products of f32 matrices, computed in f32 or from operands rounded to bf16, on the lanes that
- * speak to oneDNN.
+/* Products of f32 matrices, computed in f32 or from operands rounded to bf16 or fp16, on the lanes
+ * that speak to oneDNN.
  *
  * oneDNN compiles code for each shape it meets. To keep the number of shapes small, whatever the
  * batches look like, a product over many rows is cut into blocks from a short list of row counts.
@@ -22,7 +22,7 @@ struct gemm_end {
 };
 
 /* Returns NULL, with the status message set, when oneDNN or the memory fails. */
-struct gemm *gemm_open(int n_threads, bool is_bf16);
+struct gemm *gemm_open(int n_threads, enum compute compute);
 void gemm_close(struct gemm *gemm);
 
 /* A layout for matrices [k, n], or NULL with the error in the backend; and the bytes it takes.

@@ -8,6 +8,7 @@
 
 #include "backend/cpu/amx.h"
 #include "backend/cpu/context.h"
+#include "backend/cpu/half.h"
 #include "backend/cpu/onednn.h"
 
 enum { BUCKETS = 1024 };
@@ -26,7 +27,7 @@ struct gemm_layout {
     size_t size_bytes;
     bool rows_are_free;
     bool is_bf16;
-    bool is_amx;             /* packed by amx.c, and then without a description */
+    bool is_amx, is_half;    /* packed by amx.c or half.c, and then without a description */
     dnnl_memory_desc_t desc; /* owned */
     bool has_desc;
 };
@@ -55,7 +56,7 @@ struct lane {
     size_t scratch_count;
     char *room; /* owned; see lane_room() */
     size_t room_bytes;
-    uint16_t *rounded; /* owned; operands in bf16 */
+    uint16_t *rounded; /* owned; operands in bf16 or fp16 */
     size_t rounded_bytes;
     char message[128];
 };
@@ -66,6 +67,13 @@ bool lane_has_amx(void)
 {
     const unsigned isa = dnnl_get_effective_cpu_isa(), amx = dnnl_cpu_isa_avx512_core_amx;
     return (isa & amx) == amx && amx_is_there();
+}
+
+bool lane_has_half(void)
+{
+    /* oneDNN has no name for it; what has it has bf16. */
+    const unsigned isa = dnnl_get_effective_cpu_isa(), bf16 = dnnl_cpu_isa_avx512_core_bf16;
+    return (isa & bf16) == bf16 && half_is_there();
 }
 
 enum lane_vectors lane_best_vectors(void)
@@ -408,6 +416,12 @@ bool lane_product(struct lane *lane, const struct gemm_layout *layout, const voi
             amx_product(memory, packed, y, x, rows, layout->k, layout->n, &end, lane->n_threads);
         return memory;
     }
+    if (layout->is_half) {
+        void *memory = rounded_memory(lane, half_product_bytes(layout->k, lane->n_threads) / 2);
+        if (memory)
+            half_product(memory, packed, y, x, rows, layout->k, layout->n, &end, lane->n_threads);
+        return memory;
+    }
     const struct shape shape = {.m = rows,
                                 .n = layout->n,
                                 .k = layout->k,
@@ -448,6 +462,15 @@ bool lane_gradient_amx(struct lane *lane, float *d_w, const float *x, const floa
     return memory;
 }
 
+bool lane_gradient_half(struct lane *lane, float *d_w, const float *x, const float *d_y,
+                        int64_t rows, int64_t in, int64_t out)
+{
+    void *memory = rounded_memory(lane, half_gradient_bytes(lane->n_threads) / 2);
+    if (memory)
+        half_gradient(memory, d_w, x, d_y, rows, in, out, lane->n_threads);
+    return memory;
+}
+
 bool lane_gradient(struct lane *lane, float *d_w, const float *x, const float *d_y, int64_t rows,
                    int64_t in, int64_t out)
 {
@@ -476,6 +499,10 @@ bool lane_pack(struct lane *lane, const struct gemm_layout *layout, void *target
 {
     if (layout->is_amx) {
         amx_pack(target, source, transposed, layout->k, layout->n, lane->n_threads);
+        return true;
+    }
+    if (layout->is_half) {
+        half_pack(target, source, transposed, layout->k, layout->n, lane->n_threads);
         return true;
     }
     const struct shape shape = {
@@ -515,17 +542,20 @@ static bool ask_layout(struct lane *lane, struct gemm_layout *layout)
     return is_known;
 }
 
-struct gemm_layout *lane_choose_layout(struct lane *lane, int64_t k, int64_t n, bool is_bf16)
+struct gemm_layout *lane_choose_layout(struct lane *lane, int64_t k, int64_t n,
+                                       enum compute compute)
 {
     struct gemm_layout *layout = calloc(1, sizeof *layout);
     if (!layout)
         return NULL;
     layout->k = k;
     layout->n = n;
-    layout->is_bf16 = is_bf16;
-    if (is_bf16 && lane_has_amx()) {
-        layout->is_amx = layout->rows_are_free = true;
-        layout->size_bytes = amx_packed_bytes(k, n);
+    layout->is_bf16 = compute == COMPUTE_BF16;
+    layout->is_amx = compute == COMPUTE_BF16 && lane_has_amx();
+    layout->is_half = compute == COMPUTE_FP16;
+    if (layout->is_amx || layout->is_half) {
+        layout->rows_are_free = true;
+        layout->size_bytes = (layout->is_amx ? amx_packed_bytes : half_packed_bytes)(k, n);
         return layout;
     }
     if (ask_layout(lane, layout))

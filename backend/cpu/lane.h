@@ -11,12 +11,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backend/backend.h"
+
 struct lane;
 struct gemm_layout;
 struct gemm_end;
 
 /* Whether the processor multiplies matrices of bf16 faster than of f32: with AMX. */
 bool lane_has_amx(void);
+
+/* Whether it multiplies vectors of fp16: AVX512-FP16. */
+bool lane_has_half(void);
 
 /* Vector units, as far as oneDNN may use them (ONEDNN_MAX_CPU_ISA): so that all of this folder's
  * kernels follow one setting. */
@@ -33,8 +38,10 @@ bool lane_rows_are_free(const struct gemm_layout *layout);
 /* The functions below return false when oneDNN fails, and lane_message() says at what. */
 const char *lane_message(const struct lane *lane);
 
-/* A new layout for matrices [k, n], or NULL. In bf16 products round their rows, and sum in f32. */
-struct gemm_layout *lane_choose_layout(struct lane *lane, int64_t k, int64_t n, bool is_bf16);
+/* A new layout for matrices [k, n], or NULL. In bf16 products round their rows, and sum in f32; in
+ * fp16 see half.h. */
+struct gemm_layout *lane_choose_layout(struct lane *lane, int64_t k, int64_t n,
+                                       enum compute compute);
 
 /* target, packed [k, n], from source [k, n], or [n, k] when transposed. */
 bool lane_pack(struct lane *lane, const struct gemm_layout *layout, void *target,
@@ -56,9 +63,11 @@ bool lane_gradient_any(struct lane *lane, float *d_w, const float *x, const floa
 bool lane_gradient_bf16(struct lane *lane, float *d_w, const float *x, const float *d_y,
                         int64_t rows, int64_t in, int64_t out);
 
-/* The same on AMX's tiles, for any number of rows; see amx.h. */
+/* The same on AMX's tiles, and in fp16, for any number of rows; see amx.h and half.h. */
 bool lane_gradient_amx(struct lane *lane, float *d_w, const float *x, const float *d_y,
                        int64_t rows, int64_t in, int64_t out);
+bool lane_gradient_half(struct lane *lane, float *d_w, const float *x, const float *d_y,
+                        int64_t rows, int64_t in, int64_t out);
 
 /* Memory of the lane for rows that need filling up; NULL when there is none. */
 float *lane_scratch(struct lane *lane, size_t count);

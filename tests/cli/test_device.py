@@ -48,6 +48,7 @@ def test_unknown_in_settings(bench):
     bench.write_config()
     expect_error(bench.run("train", "-c", "tiny.yaml", "save.dir=run", "train.device=cpu",
                            "train.compute=tf32"), 2, "tf32")
+    expect_error(score(bench, "cuda-emu_fp16"), 2, "GPUs compute in f32, tf32 or bf16")
 
 
 def test_no_module(bench):

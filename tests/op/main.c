@@ -169,6 +169,7 @@ int main(int argc, char **argv)
         return 2;
     }
     struct checker checker = {.is_bench = options.is_bench};
+    checker.is_fp16 = strstr(options.backend, "_fp16") != NULL;
     checker.is_bf16 = strstr(options.backend, "_bf16") != NULL;
     const bool is_open = arena_init(&checker.arena, 0) == STATUS_OK &&
                          open_all(&checker, options.backend, options.n_threads);
@@ -187,7 +188,7 @@ int main(int argc, char **argv)
     if (is_open)
         printf("%d passed, %d failed, %d skipped\n", checker.n_passed, checker.n_failed,
                checker.n_skipped);
-    if (!is_open && checker.is_bf16)
+    if (!is_open && (checker.is_bf16 || checker.is_fp16))
         return SKIPPED; /* the processor has none */
     return is_open && checker.n_failed == 0 ? 0 : 1;
 }

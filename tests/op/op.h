@@ -67,6 +67,7 @@ struct checker {
     float *normals; /* of the seed, borrowed from the arena */
     bool is_bench;
     bool is_worst; /* fill() puts extreme values at the front */
+    bool is_fp16;  /* it rounds them and their sums to fp16 */
     bool is_bf16;  /* the backend rounds products' operands: reals are drawn so that it loses
                       nothing, chains of products have wider bounds, and rows and threads may
                       change the order of sums */

@@ -24,10 +24,10 @@ static const struct option table[] = {
      "sentences of a batch (default: the shape's; in decoding 64)"},
     {"length", 0, NULL, "N", OPTION_INT, AT(length), 1, 4096, NULL,
      "tokens of a sentence, on both sides (default: the shape's)"},
-    {"compute", 'c', NULL, "TYPE", OPTION_STRING, AT(compute), 0, 0, "f32|tf32|bf16|auto",
-     "what the operands of products are rounded to; tf32: GPUs only; auto: bf16 where the "
-     "processor "
-     "has AMX or the GPU has it (default f32)"},
+    {"compute", 'c', NULL, "TYPE", OPTION_STRING, AT(compute), 0, 0, "f32|tf32|bf16|fp16|auto",
+     "what the operands of products are rounded to; tf32: GPUs only; fp16: processors with "
+     "AVX512-FP16; auto: bf16 where the "
+     "processor has AMX or the GPU has it (default f32)"},
     {"device", 0, NULL, "NAME", OPTION_STRING, AT(device), 0, 0, NULL,
      "what computes: cpu, cuda, cuda:N or auto (default cpu)"},
     {"threads", 't', NULL, "N", OPTION_INT, AT(threads), 0, 256, NULL,
@@ -41,11 +41,12 @@ static const struct option table[] = {
 
 /* -- opening -- */
 
+static const char *const compute_words[] = {"f32", "tf32", "bf16", "fp16", "auto"};
+
 static enum compute compute_of(const char *word)
 {
-    static const char *const words[] = {"f32", "tf32", "bf16", "auto"};
     enum compute compute = COMPUTE_F32;
-    while (strcmp(words[compute], word) != 0)
+    while (strcmp(compute_words[compute], word) != 0)
         compute++;
     return compute;
 }
@@ -148,7 +149,7 @@ double session_time(struct session *session, struct work work, int64_t *calls)
 
 double session_peak_flops(const struct session *session)
 {
-    return session->backend.compute == COMPUTE_F32 ? session->peak.f32 : session->peak.bf16;
+    return session->peak.products[session->backend.compute];
 }
 
 static double peak_bytes(const struct session *session)
@@ -231,9 +232,10 @@ static void print_table(const struct session *session)
     printf("%s with %d threads, shape %s: %" PRId64 " sentences of %" PRId64 " tokens\n",
            session->backend.name, session->backend.n_threads, session->options->shape,
            session->sentences, session->length);
-    printf("peak: products %.1f GF/s in f32", peak->f32 * 1e-9);
-    if (peak->bf16 > 0)
-        printf(", %.1f in bf16", peak->bf16 * 1e-9);
+    printf("peak: products %.1f GF/s in f32", peak->products[COMPUTE_F32] * 1e-9);
+    for (int type = COMPUTE_F32 + 1; type < COMPUTE_AUTO; type++)
+        if (peak->products[type] > 0)
+            printf(", %.1f in %s", peak->products[type] * 1e-9, compute_words[type]);
     printf("; memory %.1f GB/s read, %.1f copied\n\n", peak->read * 1e-9, peak->copy * 1e-9);
     printf("%-32s %11s %10s %-11s %7s %8s\n", "", "ms", "rate", "", "of peak", "peak MB");
     for (int64_t i = 0; i < session->n_rows; i++) {
@@ -251,6 +253,19 @@ static void print_table(const struct session *session)
     }
 }
 
+static json_t *json_of_peak(const struct peak *peak)
+{
+    json_t *object =
+        json_pack("{s:f, s:f}", "read_gbs", peak->read * 1e-9, "copy_gbs", peak->copy * 1e-9);
+    for (int type = COMPUTE_F32; type < COMPUTE_AUTO; type++) {
+        char name[32];
+        snprintf(name, sizeof name, "%s_gflops", compute_words[type]);
+        const double rate = peak->products[type];
+        json_object_set_new(object, name, rate > 0 ? json_real(rate * 1e-9) : json_null());
+    }
+    return object;
+}
+
 static json_t *json_of_row(const struct row *row)
 {
     json_t *object = json_pack("{s:s, s:f, s:I, s:f, s:s, s:o, s:I}", "name", row->name, "seconds",
@@ -265,17 +280,14 @@ static json_t *json_of_row(const struct row *row)
 
 static enum status print_json(const struct session *session)
 {
-    const struct peak *peak = &session->peak;
     json_t *rows = json_array();
     for (int64_t i = 0; rows && i < session->n_rows; i++)
         json_array_append_new(rows, json_of_row(&session->rows[i]));
-    json_t *root = json_pack(
-        "{s:s, s:s, s:s, s:i, s:I, s:I, s:{s:f, s:o, s:f, s:f}, s:o}", "verb", session->verb,
-        "shape", session->options->shape, "device", session->backend.name, "threads",
-        session->backend.n_threads, "sentences", (json_int_t)session->sentences, "length",
-        (json_int_t)session->length, "peak", "f32_gflops", peak->f32 * 1e-9, "bf16_gflops",
-        peak->bf16 > 0 ? json_real(peak->bf16 * 1e-9) : json_null(), "read_gbs", peak->read * 1e-9,
-        "copy_gbs", peak->copy * 1e-9, "rows", rows);
+    json_t *root =
+        json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:o, s:o}", "verb", session->verb, "shape",
+                  session->options->shape, "device", session->backend.name, "threads",
+                  session->backend.n_threads, "sentences", (json_int_t)session->sentences, "length",
+                  (json_int_t)session->length, "peak", json_of_peak(&session->peak), "rows", rows);
     if (!root)
         return status_set(STATUS_MEMORY, "no memory for the JSON text");
     json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10));

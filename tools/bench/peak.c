@@ -134,11 +134,13 @@ static enum status measure(struct peak *peak, const char *device, enum compute c
     struct arena arena;
     enum status status = arena_init(&arena, 0);
     if (status >= 0)
-        status = product_peak(device, COMPUTE_F32, n_threads, seconds, &arena, &peak->f32);
+        status = product_peak(device, COMPUTE_F32, n_threads, seconds, &arena,
+                              &peak->products[COMPUTE_F32]);
     if (compute == COMPUTE_F32 || (compute == COMPUTE_AUTO && is_cpu))
         compute = is_cpu && backend_has_fast_bf16() ? COMPUTE_BF16 : COMPUTE_F32;
     if (status >= 0 && compute != COMPUTE_F32)
-        status = product_peak(device, compute, n_threads, seconds, &arena, &peak->bf16);
+        status =
+            product_peak(device, compute, n_threads, seconds, &arena, &peak->products[compute]);
     if (status >= 0)
         memory_peak(peak, n_threads, seconds / 2, &arena);
     arena_free(&arena);

@@ -5,16 +5,15 @@
 #include "backend/backend.h"
 
 struct peak {
-    double f32, bf16;  /* floating point operations a second of products; bf16 (or tf32, where that
-                          is the type) 0: not measured */
-    double read, copy; /* bytes of memory a second; a copied byte counts twice */
+    double products[COMPUTE_AUTO]; /* floating point operations a second by type; 0: not measured */
+    double read, copy;             /* bytes of memory a second; a copied byte counts twice */
 };
 
 /* Measures with n_threads threads, 0: all cores. Products have three shapes that are good to the
  * machine, of which the best counts; buffers are far larger than the caches. Each measurement takes
- * about `seconds`. compute: also of this type, in `bf16`; on the cpu bf16 is measured anyway where
- * it is fast. Works in a process of its own, so that this one's peak memory is its own; to be
- * called before any thread is started. STATUS_DEVICE, STATUS_MEMORY. */
+ * about `seconds`. compute: f32 is measured, and this type, too; on the cpu with f32 also bf16
+ * where it is fast. Works in a process of its own, so that this one's peak memory is its own; to
+ * be called before any thread is started. STATUS_DEVICE, STATUS_MEMORY. */
 enum status peak_measure(struct peak *peak, const char *device, enum compute compute,
                          int64_t n_threads, double seconds) STATUS_CHECKED;
 
