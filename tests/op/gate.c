@@ -482,6 +482,29 @@ static void call_gate_backward(struct backend *backend, struct tensor *t, struct
     backend->ops->gate_backward(backend, &t[0], given(&t[1]), given(&t[2]), given(&t[3]), &gating);
 }
 
+/* What the weights' softmax gives a noisy value, and it to clean and raw, may cancel: its summands
+ * are the choice's own gradient and all of its token's. raw_scale is empty where raw is absent. */
+static void fill_scales(double *clean_scale, double *raw_scale, const struct gating *g,
+                        const double *d_weights)
+{
+    const float *weights = g->weights.data, *clean = g->clean.data, *raw = g->raw.data;
+    const float *noisy = g->noisy.data, *stddev = g->stddev.data;
+    const int64_t k = g->experts.dim[1], n_experts = g->clean.dim[1];
+    for (int64_t n = 0; n < g->clean.dim[0]; n++) {
+        double sum = 0;
+        for (int64_t i = n * k; i < (n + 1) * k; i++)
+            sum += fabs(weights[i] * d_weights[i]);
+        for (int64_t i = n * k; i < (n + 1) * k; i++) {
+            const int64_t at = n * n_experts + ((const int32_t *)g->experts.data)[i];
+            clean_scale[at] = weights[i] * (fabs(d_weights[i]) + sum);
+            if (raw)
+                raw_scale[at] = clean_scale[at] * g->noise *
+                                fabs((noisy[at] - clean[at]) / stddev[at]) /
+                                (1 + exp(-(double)raw[at]));
+        }
+    }
+}
+
 /* With both gradients, and with either alone. */
 static void try_gate_backward(struct checker *c, const struct gate_shape *s)
 {
@@ -489,8 +512,12 @@ static void try_gate_backward(struct checker *c, const struct gate_shape *s)
         struct trial trial = trial_of(c, "gate_backward", call_gate_backward);
         struct gating g = make_gating(c, s);
         add_like(c, &trial, "d_clean", USE_OUT, &g.clean);
+        double *clean_scale = add_scale(c, &trial);
         add_like(c, &trial, "d_raw", USE_OUT, &g.raw);
+        double *raw_scale = add_scale(c, &trial);
         add_like(c, &trial, "d_weights", USE_IN, missing == 1 ? &(struct tensor){0} : &g.weights);
+        if (missing != 1)
+            fill_scales(clean_scale, raw_scale, &g, trial.operands[2].values);
         add_reals(c, &trial, "d_load", USE_IN, 0.1, 1, missing == 2 ? -1 : expert_count(s), 0, 0);
         add_gating(c, &trial, s, &g);
         check_trial(c, &trial);
