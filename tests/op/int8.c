@@ -157,6 +157,16 @@ static void call_linear_top_k(struct backend *backend, struct tensor *t, struct 
     backend->ops->linear_top_k(backend, &t[0], &t[1], &t[2], &t[3], &t[4], &w[5], &t[6]);
 }
 
+/* Makes a matrix of multiples of a power of two, `step`, that rounding to int8 leaves as they are:
+ * 127 of them are the largest of each row. */
+static void make_exact(double *x, int64_t rows, int64_t width, double step)
+{
+    for (int64_t i = 0; i < rows * width; i++)
+        x[i] = i % width == 0 ? 127 * step : step * fmax(-127, fmin(127, round(x[i] / step)));
+}
+
+/* f32 and f64 hold the same scores, so that both choose the same of those that are nearly alike,
+ * and some are equal. */
 static void try_linear_top_k(struct checker *c, int64_t rows, int64_t room, int64_t width,
                              int64_t k)
 {
@@ -166,9 +176,13 @@ static void try_linear_top_k(struct checker *c, int64_t rows, int64_t room, int6
     add_ints(c, &trial, "indices", USE_EXACT, 1, 2, rows, k);
     add_reals(c, &trial, "log_sums", USE_OUT, 1, 1, rows, 0, 0);
     add_reals(c, &trial, "room", USE_SCRATCH, 1, 2, room, width, 0);
-    add_reals(c, &trial, "x", USE_IN, 1, 2, rows, IN, 0);
-    add_weight(c, &trial, "w", 2, width, IN, 0);
-    add_reals(c, &trial, "bias", USE_IN, 1, 1, width, 0, 0);
+    double *x = add_reals(c, &trial, "x", USE_IN, 1, 2, rows, IN, 0);
+    double *w = add_weight(c, &trial, "w", 2, width, IN, 0);
+    double *bias = add_reals(c, &trial, "bias", USE_IN, 1, 1, width, 0, 0);
+    make_exact(x, rows, IN, 0x1p-4);
+    make_exact(w, width, IN, 0x1p-8);
+    for (int64_t i = 0; i < width; i++)
+        bias[i] = round(bias[i] * 0x1p12) * 0x1p-12;
     trial.int8 = INT8_TRANSPOSED;
     trial.work = 2.0 * (double)(rows * width * IN);
     check_trial(c, &trial);
