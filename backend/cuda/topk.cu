@@ -193,7 +193,6 @@ __device__ __forceinline__ void find_largest(struct finder *finder, const float 
                                              struct exp_sum *sum)
 {
     finder->threshold = 0;
-    __syncthreads();
     if (threadIdx.x == 0)
         *finder->n_kept = 0;
     __syncthreads();
@@ -222,7 +221,6 @@ __device__ __forceinline__ void find_largest(struct finder *finder, const float 
         if (is_last || n_kept <= count)
             continue;
         finder->threshold = finder->kept[count - 1];
-        __syncthreads();
         if (threadIdx.x == 0)
             *finder->n_kept = count;
         __syncthreads();

@@ -191,7 +191,7 @@ static void check_embed_backward(int64_t rows, int64_t n_words, int64_t width, d
     float *d_y = random_floats(rows * width, 0), *table = random_floats(n_words * width, 0);
     int32_t *ids = malloc((size_t)rows * sizeof *ids);
     for (int64_t n = 0; n < rows; n++)
-        ids[n] = n % 3 ? (int32_t)(draw() % (uint32_t)n_words) : 7; /* one id is very frequent */
+        ids[n] = (int32_t)((n % 3 ? draw() : 7) % (uint32_t)n_words); /* one id is very frequent */
     float *on_y = upload(d_y, (size_t)(rows * width) * 4);
     float *on_table = upload(table, (size_t)(n_words * width) * 4);
     int32_t *on_ids = upload(ids, (size_t)rows * 4);
@@ -283,13 +283,14 @@ int main(void)
     check_column_sums(1025, 33);
     check_embed_backward(700, 40, 130, 22.62741699796952);
     check_embed_backward(33, 5000, 3, 1);
+    check_embed_backward(20, 1, 5, 1); /* behind its order lie offsets, which are 0 and 20 */
     check_sort(0, 5);
     check_sort(1, 1);
     check_sort(1025, 3);
     check_sort(600, 1030);
-    static const int64_t shapes[][2] = {{1, 1},     {31, 31},     {32, 32},     {33, 2},
-                                        {1024, 32}, {1024, 33},   {1025, 1},    {1025, 32},
-                                        {1025, 33}, {2049, 2049}, {4100, 4100}, {32768, 8}};
+    static const int64_t shapes[][2] = {
+        {1, 1},     {31, 31},   {32, 32},     {33, 2},      {1024, 32}, {1024, 33}, {1025, 1},
+        {1025, 32}, {1025, 33}, {2049, 2049}, {4100, 4100}, {32768, 8}, {256, 256}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const int64_t width = shapes[i][0], k = shapes[i][1];
         check_top_k(random_floats(width, 0), 1, width, k);
