@@ -86,7 +86,7 @@ def test_gpus(bench):
     make_run(bench, steps=20, every=20)
     os.environ["LD_LIBRARY_PATH"] = folder
     gpus = ("train.device=cuda-emu", "log.every=1")
-    for mixture, settings in (("flat", ()), ("two levels", HIERARCHY)):
+    for mixture, settings in (("flat", ()), ("two levels", HIERARCHY), ("balanced", BALANCED)):
         bench.train("alone " + mixture, "log.every=1", *settings)
         train_ranks(bench, libraries(bench.program)[0], 2, "gpus " + mixture, *gpus, *settings)
         expect_same_run(bench, "alone " + mixture, "gpus " + mixture, mixture, bound=1e-4)
