@@ -143,17 +143,33 @@ def make_run(bench, **settings):
     bench.write_config(**{"steps": 50, "every": 25, "dropout": 0.2, **settings})
 
 
+def expect_with_a_seed(compare, bench, mixture, settings):
+    """Which experts a token gets is a choice, and two scores may stand closer than sums are
+    rounded, which ranks do otherwise. In two levels, seed 1, losses part by 6.4e-5 at step 48, on
+    two ranks as on one whose learning rate is larger by 3e-7; four ranks agree. So there are two
+    seeds, of which one has to agree: what depends on the ranks does so with any."""
+    try:
+        compare(bench, mixture, settings)
+    except AssertionError as difference:
+        print(f"     {difference}; another seed")
+        compare(bench, mixture + ", again", ("train.seed=2", *settings))
+
+
+def compare_losses(bench, mixture, settings):
+    alone = "alone " + mixture
+    bench.train(alone, *settings)
+    for name in libraries(bench.program):
+        for count in (2, 4):
+            directory = f"{mixture} {name} {count}"
+            train_ranks(bench, name, count, directory, *settings)
+            expect_same_run(bench, alone, directory, directory)
+
+
 def test_same_losses(bench):
     make_run(bench)
     for mixture, settings in (("flat", ()), ("two levels", HIERARCHY)):
-        alone = "alone " + mixture
-        bench.train(alone, "log.every=1", *settings)
-        for name in libraries(bench.program):
-            for count in (2, 4):
-                directory = f"{mixture} {name} {count}"
-                train_ranks(bench, name, count, directory, "log.every=1", "dist.check_every=10",
-                            *settings)
-                expect_same_run(bench, alone, directory, directory)
+        expect_with_a_seed(compare_losses, bench, mixture,
+                           ("log.every=1", "dist.check_every=10", *settings))
 
 
 def compare_balanced(bench, mixture, settings):
@@ -173,19 +189,11 @@ def compare_balanced(bench, mixture, settings):
 
 
 def test_balanced(bench):
-    """Experts that choose among the tokens of all ranks, thresholds learned and set from these. Of
-    32 runs of seeds 1 to 8 one parts by 1.2e-5, the others by 2e-7 at most: two tokens stood
-    closer to the border of an expert's share than sums are rounded, which on one rank another
-    learning rate shows as well, larger by 1e-7. So there are two seeds, of which one has to
-    agree: what depends on the ranks does so with any."""
+    """Experts that choose among the tokens of all ranks, thresholds learned and set from these."""
     make_run(bench, batch_tokens=100)
     for mixture, settings in (("flat", BALANCED), ("two levels", (*BALANCED, *HIERARCHY))):
-        settings = ("log.every=1", "dist.check_every=10", *settings)
-        try:
-            compare_balanced(bench, mixture, settings)
-        except AssertionError as difference:
-            print(f"     {difference}; another seed")
-            compare_balanced(bench, mixture + ", again", ("train.seed=2", *settings))
+        expect_with_a_seed(compare_balanced, bench, mixture,
+                           ("log.every=1", "dist.check_every=10", *settings))
 
 
 def read_tensors(path):
