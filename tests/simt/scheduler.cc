@@ -71,6 +71,8 @@ static void go_on(bool is_idle)
         return;
     if (is_idle)
         idle_fibers.push_back(here);
+    if (here == &host)
+        host.stack = nullptr; /* of another of the host's threads than the last time, maybe */
     current = next;
     fiber_switch(here, next);
 }
