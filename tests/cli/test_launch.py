@@ -28,7 +28,7 @@ AGENT = """#!/bin/sh
 # The machine 'dead' does not answer; others are this one. Each start takes a line of 'faults'.
 [ "$1" != dead ] || exit 255
 [ "$2" != true ] || exit 0
-fault=$(flock faults sh -c 'head -n 1 faults; sed -i 1d faults')
+fault=$(flock lock sh -c 'head -n 1 faults; sed -i 1d faults')
 case $fault in
 fail) exit 1 ;;
 short) sh -c "$2" | sed 1d ;;
