@@ -429,6 +429,15 @@ static void unguard(void)
     (void)signal(SIGALRM, SIG_DFL);
 }
 
+/* Until every rank has left the last barrier, without a look at messages: MPICH 4.0 over UCX asks
+ * each rank for an answer within MPI_Finalize, and then stays deaf until all have ended. A rank that
+ * answers while it is still in the barrier would ask in vain later. */
+static void pause_before_end(void)
+{
+    const struct timespec pause = {.tv_nsec = 100000000};
+    nanosleep(&pause, NULL);
+}
+
 /* Where a rank stays behind nobody is waited for: the process ends without MPI's own end, and the
  * launcher ends the others. */
 static void mpi_close(struct comm *comm)
@@ -439,6 +448,8 @@ static void mpi_close(struct comm *comm)
         guard(comm, "MPI_Finalize");
         (void)MPI_Comm_free(&mpi->roll);
         (void)MPI_Comm_free(&mpi->ranks);
+        if (comm->size > 1)
+            pause_before_end();
         (void)MPI_Finalize();
         unguard();
     }
