@@ -167,7 +167,7 @@ struct lstm lstm_in_room(const struct lstm *lstm, struct lstm_shape s)
         return placed;
     placed.gates = part_of_room(&lstm->room, 0, s, 4 * s.n_h);
     placed.cells = part_of_room(&lstm->room, 4 * n_cells, s, s.n_h);
-    if (lstm->projection)
+    if (lstm->projection && tensor_count(&lstm->room) > 5 * n_cells)
         placed.hidden = part_of_room(&lstm->room, 5 * n_cells, s, s.n_h);
     return placed;
 }

@@ -52,7 +52,8 @@ struct lstm_shape lstm_shape_of(const struct tensor *r, const struct tensor *x,
 /* lstm_room() of who keeps gates, cells and hidden. */
 int64_t lstm_room_of(struct backend *backend, const struct tensor *x, const struct lstm *lstm);
 
-/* The same layer with these in the room, where it has room. */
+/* The same layer with these in the room, where it has one; without hidden in one that has no place
+ * for it. */
 struct lstm lstm_in_room(const struct lstm *lstm, struct lstm_shape s);
 
 /* Of lstm_cell() and lstm_cell_backward(): third is a tensor like cells; before may be NULL. */

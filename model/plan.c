@@ -51,7 +51,7 @@ static void add_lstm(struct plan_part *part, enum plan_side side, int64_t in, in
     if (has_projection)
         add_matrix(part, side, hidden, dim);
     part->parameters += 4 * hidden;
-    part->kept[side] = (double)((has_projection ? 6 : 5) * hidden + 2 * dim + (in > dim ? in : 0));
+    part->kept[side] = (double)(5 * hidden + 2 * dim + (in > dim ? in : 0));
     part->scratch[side] = (double)(dim + in);
 }
 

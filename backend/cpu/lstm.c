@@ -1,5 +1,8 @@
 /* The LSTM layer: one product for the inputs of all steps, two a step, one without a projection.
  *
+ * In a room only gates and cells are kept between the passes. The backward pass, which goes over the
+ * tanh of each cell anyway, leaves the hidden units there in the cells' place.
+ *
  * Sentences that are over at a step cost nothing when they stand behind the others, as in a batch
  * ordered by length; a finished one among running ones is computed and masked. */
 #include <string.h>
@@ -56,14 +59,15 @@ KERNEL static void forward_cell(float *restrict gates, float *restrict cell, flo
     }
 }
 
-/* The cells of the first `active` sentences at step t; zero is a row of H zeros. */
+/* The cells of the first `active` sentences at step t and their hidden units [B, H]; zero is a row of
+ * H zeros. */
 static void forward_cells(struct backend *backend, const struct lstm *lstm, struct lstm_shape s,
-                          int64_t t, int64_t active, const float *c_before, const float *zero)
+                          int64_t t, int64_t active, float *hidden, const float *c_before,
+                          const float *zero)
 {
     const int32_t *length = lstm->lengths.rank ? ints(&lstm->lengths) : NULL;
     float *gates = floats(&lstm->gates) + t * s.n_b * 4 * s.n_h;
     float *cells = floats(&lstm->cells) + t * s.n_b * s.n_h;
-    float *hidden = floats(&lstm->hidden) + t * s.n_b * s.n_h;
     const int n_parts = context_parts(backend, 4 * active * s.n_h);
 #pragma omp parallel for num_threads(n_parts) schedule(static)
     for (int64_t b = 0; b < active; b++) {
@@ -82,10 +86,12 @@ static void forward_cells(struct backend *backend, const struct lstm *lstm, stru
     clear(hidden + active * s.n_h, over * s.n_h);
 }
 
+/* one_step [B, H]: for hidden units that are not kept. */
 static void forward_step(struct backend *backend, const struct tensor *r, const struct lstm *lstm,
-                         struct lstm_shape s, int64_t t, const float *zero)
+                         struct lstm_shape s, int64_t t, float *one_step, const float *zero)
 {
     const int64_t before = t + s.back, active = count_active(lstm, s, t);
+    float *hidden = lstm->hidden.rank ? floats(&lstm->hidden) + t * s.n_b * s.n_h : one_step;
     const bool is_first = before < 0 || before >= s.n_t;
     const float *r_before = NULL, *c_before = NULL;
     int64_t rows = active;
@@ -101,14 +107,20 @@ static void forward_step(struct backend *backend, const struct tensor *r, const 
     if (r_before)
         matmul_rows(backend, floats(&lstm->gates) + t * s.n_b * 4 * s.n_h, r_before,
                     round_rows(rows, s.n_b), lstm->recurrent, false, NULL, true);
-    forward_cells(backend, lstm, s, t, active, c_before, zero);
+    forward_cells(backend, lstm, s, t, active, hidden, c_before, zero);
     if (!lstm->projection)
         return;
     const int64_t rounded = round_rows(active, s.n_b);
     float *r_now = floats(r) + t * s.n_b * s.n_p;
-    matmul_rows(backend, r_now, floats(&lstm->hidden) + t * s.n_b * s.n_h, rounded,
-                lstm->projection, false, NULL, false);
+    matmul_rows(backend, r_now, hidden, rounded, lstm->projection, false, NULL, false);
     clear(r_now + rounded * s.n_p, (s.n_b - rounded) * s.n_p);
+}
+
+static int64_t cpu_lstm_room(struct backend *backend, const struct tensor *x,
+                             const struct lstm *lstm)
+{
+    (void)backend;
+    return 5 * tensor_rows(x) * (lstm->recurrent->value.dim[1] / 4);
 }
 
 static void cpu_lstm_forward(struct backend *backend, const struct tensor *r,
@@ -117,7 +129,7 @@ static void cpu_lstm_forward(struct backend *backend, const struct tensor *r,
     const struct lstm_shape s = lstm_shape_of(r, x, given);
     if (!context_enter(backend))
         return;
-    float *zero = context_scratch(backend, (size_t)s.n_h);
+    float *zero = context_scratch(backend, (size_t)((1 + s.n_b) * s.n_h));
     if (!zero)
         return;
     clear(zero, s.n_h);
@@ -127,20 +139,25 @@ static void cpu_lstm_forward(struct backend *backend, const struct tensor *r,
     matmul_rows(backend, floats(&lstm.gates), floats(x), s.n_t * s.n_b, lstm.input, false,
                 floats(&lstm.bias), false);
     for (int64_t step = 0; step < s.n_t; step++)
-        forward_step(backend, r, &lstm, s, lstm.reversed ? s.n_t - 1 - step : step, zero);
+        forward_step(backend, r, &lstm, s, lstm.reversed ? s.n_t - 1 - step : step,
+                     zero + s.n_h, zero);
 }
 
 /* -- backward -- */
 
-/* One sentence's cell: gates [4H] become d_a, and d_cell [H] that of the step before. */
+/* One sentence's cell: gates [4H] become d_a, and d_cell [H] that of the step before; where hidden
+ * units were not kept, cell [H] becomes them. */
 KERNEL static void backward_cell(float *restrict gates, float *restrict d_cell,
-                                 const float *restrict cell, const float *restrict before,
-                                 const float *restrict d_hidden, int64_t n_h)
+                                 float *restrict cell, bool becomes_hidden,
+                                 const float *restrict before, const float *restrict d_hidden,
+                                 int64_t n_h)
 {
     float *i = gates, *f = gates + n_h, *g = gates + 2 * n_h, *o = gates + 3 * n_h;
 #pragma omp simd
     for (int64_t h = 0; h < n_h; h++) {
         const float squashed = vector_tanh(cell[h]);
+        if (becomes_hidden)
+            cell[h] = o[h] * squashed;
         const float d_c = d_cell[h] + d_hidden[h] * o[h] * (1.0f - squashed * squashed);
         const float d_i = d_c * g[h] * i[h] * (1.0f - i[h]);
         const float d_g = d_c * i[h] * (1.0f - g[h] * g[h]);
@@ -160,7 +177,8 @@ static void backward_cells(struct backend *backend, const struct tensor *d_r,
     const int64_t first = t * s.n_b, before = t + s.back;
     float *gates = floats(&lstm->gates) + first * 4 * s.n_h;
     float *d_r_now = floats(d_r) + first * s.n_p;
-    const float *cells = floats(&lstm->cells);
+    const bool keeps_hidden = !lstm->projection || lstm->hidden.rank != 0;
+    float *cells = floats(&lstm->cells);
     const bool is_first = before < 0 || before >= s.n_t;
     const float *c_before = !is_first                 ? cells + before * s.n_b * s.n_h
                             : lstm->first_c.rank != 0 ? floats(&lstm->first_c)
@@ -175,7 +193,8 @@ static void backward_cells(struct backend *backend, const struct tensor *d_r,
             continue;
         }
         backward_cell(gates + b * 4 * s.n_h, d_cell + b * s.n_h, cells + (first + b) * s.n_h,
-                      c_before ? c_before + b * s.n_h : zero, d_hidden + b * s.n_h, s.n_h);
+                      !keeps_hidden, c_before ? c_before + b * s.n_h : zero, d_hidden + b * s.n_h,
+                      s.n_h);
     }
     const int64_t over = s.n_b - active;
     clear(gates + active * 4 * s.n_h, over * 4 * s.n_h);
@@ -192,8 +211,9 @@ static void weight_gradients(struct backend *backend, const struct tensor *d_r,
     const int64_t rows = s.n_t * s.n_b, width = 4 * s.n_h;
     const float *d_a = floats(&lstm->gates);
     if (lstm->projection)
-        gemm_gradient(backend, floats(&gradients->projection), floats(&lstm->hidden), floats(d_r),
-                      rows, s.n_h, s.n_p);
+        gemm_gradient(backend, floats(&gradients->projection),
+                      floats(lstm->hidden.rank ? &lstm->hidden : &lstm->cells), floats(d_r), rows,
+                      s.n_h, s.n_p);
     gemm_gradient(backend, floats(&gradients->input), floats(x), d_a, rows, s.n_i, width);
     matmul_sum_columns(backend, floats(&gradients->bias), d_a, rows, width);
     const bool is_reversed = lstm->reversed;
@@ -345,15 +365,15 @@ static void cpu_lstm_cell_backward(struct backend *backend, const struct tensor 
         return;
     const int64_t n_rows = tensor_rows(cells), n_h = tensor_columns(cells);
     const float *zero = zero_row(backend, before, n_h);
-    const float *from = before ? floats(before) : zero, *c = floats(cells), *d_m = floats(d_hidden);
-    float *a = floats(gates), *d_c = floats(d_cells);
+    const float *from = before ? floats(before) : zero, *d_m = floats(d_hidden);
+    float *a = floats(gates), *d_c = floats(d_cells), *c = floats(cells);
     if (!from)
         return;
     const int n_parts = context_parts(backend, 4 * n_rows * n_h);
 #pragma omp parallel for num_threads(n_parts) schedule(static)
     for (int64_t n = 0; n < n_rows; n++)
-        backward_cell(a + n * 4 * n_h, d_c + n * n_h, c + n * n_h, zero ? zero : from + n * n_h,
-                      d_m + n * n_h, n_h);
+        backward_cell(a + n * 4 * n_h, d_c + n * n_h, c + n * n_h, false,
+                      zero ? zero : from + n * n_h, d_m + n * n_h, n_h);
 }
 
 void cpu_set_lstm(struct backend_ops *ops)
@@ -361,6 +381,7 @@ void cpu_set_lstm(struct backend_ops *ops)
     ops->lstm_cell = cpu_lstm_cell;
     ops->lstm_step_cell = cpu_lstm_step_cell;
     ops->lstm_cell_backward = cpu_lstm_cell_backward;
+    ops->lstm_room = cpu_lstm_room;
     ops->lstm_forward = cpu_lstm_forward;
     ops->lstm_backward = cpu_lstm_backward;
 }
