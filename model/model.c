@@ -322,11 +322,14 @@ static struct tensor loss_of(struct model *model, const struct pass *pass,
                              const struct tensor *readout, double smoothing, double scale)
 {
     struct tensor d_readout = {0};
+    struct pass of_logits = *pass; /* they lie where the gradients' factors will, which come later */
+    if (pass->is_training && model->params.products)
+        of_logits.arena = model->params.products;
     record->loss = tensor_1d(pass->arena, pass->backend->real, readout->dim[0]);
     record->nll = tensor_like(pass->arena, &record->loss);
     if (pass->is_training)
         d_readout = tensor_like(pass->arena, readout);
-    output_loss(&model->output, pass, &record->loss, &record->nll, readout, &batch->labels,
+    output_loss(&model->output, &of_logits, &record->loss, &record->nll, readout, &batch->labels,
                 smoothing, scale, tensor_or_null(&d_readout));
     return d_readout;
 }

@@ -298,16 +298,19 @@ static double packed_in_training(const struct plan *plan, const struct config *c
 /* Numbers that `tokens` tokens of each side leave, and what the dearest part needs beside. */
 static double activations(const struct plan *plan, double tokens, bool trains)
 {
-    double kept = 0, scratch = 0;
+    double kept = 0, products = 0, scratch = 0;
     for (int64_t i = 0; i < plan->n_parts; i++)
         for (int side = 0; side < PLAN_N_SIDES; side++) {
             const struct plan_part *part = &plan->part[i];
-            kept += (part->kept[side] + (trains ? part->products[side] : 0)) * tokens;
+            kept += part->kept[side] * tokens;
+            products += trains ? part->products[side] * tokens : 0;
             if (trains && part->scratch[side] * tokens > scratch)
                 scratch = part->scratch[side] * tokens;
         }
     const double rows = tokens < OUTPUT_BLOCK_ROWS ? tokens : OUTPUT_BLOCK_ROWS;
     const double logits = rows * (double)plan->vocabulary;
+    if (products > 0) /* after the logits, in their place */
+        return kept + scratch + (products > logits ? products : logits);
     return kept + (scratch > logits ? scratch : logits);
 }
 
