@@ -96,7 +96,7 @@ static enum status open_cpu(struct backend *backend, enum compute compute, int n
     if (compute == COMPUTE_TF32)
         return status_set(STATUS_CONFIG, "the cpu computes in f32, bf16 or fp16, not in tf32");
     if (compute == COMPUTE_AUTO)
-        compute = cpu_has_fast_bf16() ? COMPUTE_BF16 : COMPUTE_F32;
+        compute = cpu_fastest_compute();
     return cpu_open(backend, n_threads, compute);
 }
 
@@ -161,9 +161,9 @@ enum status backend_arena_init(struct backend *backend, struct arena *arena, siz
     return backend->ops->arena_init(backend, arena, capacity);
 }
 
-bool backend_has_fast_bf16(void)
+enum compute backend_cpu_compute(void)
 {
-    return cpu_has_fast_bf16();
+    return cpu_fastest_compute();
 }
 
 enum status backend_sync(struct backend *backend)

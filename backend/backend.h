@@ -34,7 +34,7 @@ enum compute {
     COMPUTE_TF32, /* 10 bits of mantissa; GPUs only */
     COMPUTE_BF16, /* 7 bits */
     COMPUTE_FP16, /* 10 bits, and sums of 64 terms; processors with AVX512-FP16 only */
-    COMPUTE_AUTO  /* bf16 where that is several times faster than f32, else f32 */
+    COMPUTE_AUTO  /* the fastest that trains as well as f32: bf16, fp16 or f32 */
 };
 
 struct backend {
@@ -73,8 +73,8 @@ void backend_device_of(const char *device, int index, char *name, size_t bytes);
 /* Whether a name is one that --device and train.device may give, be there such hardware or not. */
 bool backend_is_device(const char *name);
 
-/* Whether cpu_bf16 is several times faster than cpu on this machine. */
-bool backend_has_fast_bf16(void);
+/* What COMPUTE_AUTO is on the processor: bf16 with AMX, else fp16 with AVX512-FP16, else f32. */
+enum compute backend_cpu_compute(void);
 
 /* Closes; a zeroed handle may be closed. Weights packed by it, and its arenas, must be freed
  * before. */

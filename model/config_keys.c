@@ -98,7 +98,7 @@ const struct config_key config_keys[] = {
     {"train.seed", INT(train.seed), "1", 0, 4294967295, 0, NULL, "seed of all random numbers"},
     {"train.threads", INT(train.threads), "0", 0, 4096, MACHINE, NULL, "threads; 0: all cores"},
     {"train.device", CONFIG_TYPE_TEXT, FIELD(train.device), "auto", 0, 0, MACHINE, NULL, "where to compute: cpu, ref, cuda or cuda:N for GPU N, auto: a GPU where there is one"},
-    {"train.compute", WORD(train.compute), "f32", 0, 0, MACHINE, computes, "what the operands of products are rounded to, sums and weights stay f32; tf32: GPUs only; fp16: processors with AVX512-FP16, where 64 terms are summed in it, too; auto: bf16 where the processor has AMX or the GPU has it, else f32"},
+    {"train.compute", WORD(train.compute), "f32", 0, 0, MACHINE, computes, "what the operands of products are rounded to, sums and weights stay f32; tf32: GPUs only; fp16: processors with AVX512-FP16, where 64 terms are summed in it, too; auto: bf16 where the processor has AMX or the GPU has it, else fp16 where the processor has that, else f32"},
     {"train.profile", BOOL(train.profile), "false", 0, 0, MACHINE, NULL, "tell where the time of the updates goes, phase by phase: a table at the end, and in metrics.jsonl"},
 
     {"valid.every", INT(valid.every), "500", 1, 1e9, 0, NULL, "steps between validations"},

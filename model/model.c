@@ -322,7 +322,7 @@ static struct tensor loss_of(struct model *model, const struct pass *pass,
                              const struct tensor *readout, double smoothing, double scale)
 {
     struct tensor d_readout = {0};
-    struct pass of_logits = *pass; /* they lie where the gradients' factors will, which come later */
+    struct pass of_logits = *pass; /* they lie where the gradients' factors will later */
     if (pass->is_training && model->params.products)
         of_logits.arena = model->params.products;
     record->loss = tensor_1d(pass->arena, pass->backend->real, readout->dim[0]);

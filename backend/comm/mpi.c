@@ -430,8 +430,8 @@ static void unguard(void)
 }
 
 /* Until every rank has left the last barrier, without a look at messages: MPICH 4.0 over UCX asks
- * each rank for an answer within MPI_Finalize, and then stays deaf until all have ended. A rank that
- * answers while it is still in the barrier would ask in vain later. */
+ * each rank for an answer within MPI_Finalize, and then stays deaf until all have ended. A rank
+ * that answers while it is still in the barrier would ask in vain later. */
 static void pause_before_end(void)
 {
     const struct timespec pause = {.tv_nsec = 100000000};

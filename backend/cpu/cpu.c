@@ -122,9 +122,9 @@ static enum status check_compute(struct backend *backend)
                   : status_set(STATUS_CONFIG, "this processor cannot compute in bf16; use f32");
 }
 
-bool cpu_has_fast_bf16(void)
+enum compute cpu_fastest_compute(void)
 {
-    return lane_has_amx();
+    return lane_has_amx() ? COMPUTE_BF16 : lane_has_half() ? COMPUTE_FP16 : COMPUTE_F32;
 }
 
 enum status cpu_open(struct backend *backend, int n_threads, enum compute compute)

@@ -11,7 +11,8 @@
  * fp16). compute: f32, bf16 or fp16. */
 enum status cpu_open(struct backend *backend, int n_threads, enum compute compute) STATUS_CHECKED;
 
-/* Whether products in bf16 are faster than in f32: with AMX. */
-bool cpu_has_fast_bf16(void);
+/* The compute type whose products are fastest here: bf16 with AMX, else fp16 where there is
+ * AVX512-FP16, else f32. */
+enum compute cpu_fastest_compute(void);
 
 #endif

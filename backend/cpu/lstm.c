@@ -1,6 +1,6 @@
 /* The LSTM layer: one product for the inputs of all steps, two a step, one without a projection.
  *
- * In a room only gates and cells are kept between the passes. The backward pass, which goes over the
+ * In a room only gates and cells are kept between the passes. The backward pass, which needs the
  * tanh of each cell anyway, leaves the hidden units there in the cells' place.
  *
  * Sentences that are over at a step cost nothing when they stand behind the others, as in a batch
@@ -59,8 +59,8 @@ KERNEL static void forward_cell(float *restrict gates, float *restrict cell, flo
     }
 }
 
-/* The cells of the first `active` sentences at step t and their hidden units [B, H]; zero is a row of
- * H zeros. */
+/* The cells of the first `active` sentences at step t and their hidden units [B, H]; zero is a row
+ * of H zeros. */
 static void forward_cells(struct backend *backend, const struct lstm *lstm, struct lstm_shape s,
                           int64_t t, int64_t active, float *hidden, const float *c_before,
                           const float *zero)
@@ -139,8 +139,8 @@ static void cpu_lstm_forward(struct backend *backend, const struct tensor *r,
     matmul_rows(backend, floats(&lstm.gates), floats(x), s.n_t * s.n_b, lstm.input, false,
                 floats(&lstm.bias), false);
     for (int64_t step = 0; step < s.n_t; step++)
-        forward_step(backend, r, &lstm, s, lstm.reversed ? s.n_t - 1 - step : step,
-                     zero + s.n_h, zero);
+        forward_step(backend, r, &lstm, s, lstm.reversed ? s.n_t - 1 - step : step, zero + s.n_h,
+                     zero);
 }
 
 /* -- backward -- */

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-from harness import expect, expect_error, main
+from harness import ENVIRONMENT, expect, expect_error, main
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "comm"))
 import ranks  # noqa: E402
@@ -53,6 +53,22 @@ def test_operations(bench):
     expect(report["device"] == "cpu_bf16" and report["peak"]["bf16_gflops"] > 1, report)
     expect(sorted(chosen) == ["attention_softmax", "softmax backward", "softmax forward",
                               "softmax gradient"], sorted(chosen))
+
+
+def test_fastest_compute(bench):
+    """auto: what the processor has, as the system names it, below what oneDNN is allowed."""
+    with open("/proc/cpuinfo", encoding="ascii") as file:
+        has = set(next((line for line in file if line.startswith("flags")), "").split())
+    amx = "cpu_bf16" if {"amx_bf16", "avx512_bf16"} <= has else "cpu"
+    half = "cpu_fp16" if {"avx512_fp16", "avx512_bf16"} <= has else "cpu"
+    for most, wanted in (("ALL", amx if amx != "cpu" else half), ("AVX512_CORE_BF16", half),
+                         ("AVX512_CORE", "cpu")):
+        result = bench.run("bench", "op", "--json", *QUICK, "--only", "softmax", "--compute",
+                           "auto", *TINY, env={**ENVIRONMENT, "ONEDNN_MAX_CPU_ISA": most})
+        expect(result.code == 0, str(result))
+        report = json.loads(result.out)
+        expect(report["device"] == wanted, f"{most}: {wanted} wanted, not {report['device']}")
+        expect(wanted == "cpu" or report["peak"][wanted[4:] + "_gflops"] > 1, report)
 
 
 def test_layers(bench):
@@ -232,5 +248,6 @@ def test_comm(bench):
 
 
 if __name__ == "__main__":
-    main([test_operations, test_layers, test_training, test_decoding, test_experts, test_comm,
-          test_table, test_make, test_make_balanced, test_nonsense, test_profile])
+    main([test_operations, test_fastest_compute, test_layers, test_training, test_decoding,
+          test_experts, test_comm, test_table, test_make, test_make_balanced, test_nonsense,
+          test_profile])

@@ -148,7 +148,7 @@ static void run_checks(struct checker *checker, const struct options *options)
         return;
     if (checker->is_remote)
         check_rows_alone(checker);
-    else if (!checker->is_bf16 || backend_has_fast_bf16())
+    else if (!checker->is_bf16 || backend_cpu_compute() == COMPUTE_BF16)
         check_invariance(checker);
 }
 

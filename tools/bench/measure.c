@@ -26,8 +26,8 @@ static const struct option table[] = {
      "tokens of a sentence, on both sides (default: the shape's)"},
     {"compute", 'c', NULL, "TYPE", OPTION_STRING, AT(compute), 0, 0, "f32|tf32|bf16|fp16|auto",
      "what the operands of products are rounded to; tf32: GPUs only; fp16: processors with "
-     "AVX512-FP16; auto: bf16 where the "
-     "processor has AMX or the GPU has it (default f32)"},
+     "AVX512-FP16; auto: bf16 where the processor has AMX or the GPU has it, else fp16 where the "
+     "processor has that (default f32)"},
     {"device", 0, NULL, "NAME", OPTION_STRING, AT(device), 0, 0, NULL,
      "what computes: cpu, cuda, cuda:N or auto (default cpu)"},
     {"threads", 't', NULL, "N", OPTION_INT, AT(threads), 0, 256, NULL,

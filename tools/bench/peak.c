@@ -137,7 +137,7 @@ static enum status measure(struct peak *peak, const char *device, enum compute c
         status = product_peak(device, COMPUTE_F32, n_threads, seconds, &arena,
                               &peak->products[COMPUTE_F32]);
     if (compute == COMPUTE_F32 || (compute == COMPUTE_AUTO && is_cpu))
-        compute = is_cpu && backend_has_fast_bf16() ? COMPUTE_BF16 : COMPUTE_F32;
+        compute = is_cpu ? backend_cpu_compute() : COMPUTE_F32;
     if (status >= 0 && compute != COMPUTE_F32)
         status =
             product_peak(device, compute, n_threads, seconds, &arena, &peak->products[compute]);
