@@ -63,7 +63,7 @@ struct run {
     struct arena arena;
     struct size sizes[MAX_SIZES];
     int n_sizes;
-    double latency_s, bandwidth;
+    double latency_s, bandwidth; /* as fitted; bandwidth 0: not known */
 };
 
 /* -- measuring -- */
@@ -139,7 +139,10 @@ static enum status measure_size(struct run *run, int64_t bytes, double seconds)
     return status;
 }
 
-/* latency and 1 / bandwidth that make the sum of squared relative errors smallest. */
+/*
+ * latency and 1 / bandwidth, neither below 0, that make the sum of squared relative errors
+ * smallest. Times that do not grow with the bytes leave the bandwidth 0: not known.
+ */
 static void fit(struct run *run)
 {
     const double n = run->comm.size;
@@ -150,8 +153,15 @@ static void fit(struct run *run)
         aa += a * a, ab += a * b, bb += b * b, a1 += a, b1 += b;
     }
     const double determinant = aa * bb - ab * ab;
-    run->latency_s = fmax(0, (a1 * bb - b1 * ab) / determinant);
-    run->bandwidth = determinant / fmax(b1 * aa - a1 * ab, 1e-300);
+    const double latency = a1 * bb - b1 * ab, per_byte = b1 * aa - a1 * ab; /* times that */
+    if (run->n_sizes < 2 || per_byte <= 0) {
+        run->latency_s = a1 / aa;
+    } else if (latency <= 0) {
+        run->bandwidth = bb / b1;
+    } else {
+        run->latency_s = latency / determinant;
+        run->bandwidth = determinant / per_byte;
+    }
 }
 
 /* -- telling -- */
@@ -168,9 +178,12 @@ static void print_text(const struct run *run)
         printf("%12.0f %14.1f %10.3f %14.1f %10.3f\n", size->bytes, 1e6 * size->exchange_s,
                sent / size->exchange_s, 1e6 * size->reduce_s, 2 * sent / size->reduce_s);
     }
-    if (run->comm.size > 1)
+    if (run->bandwidth > 0)
         printf("\nmixt plan --ranks N --latency %.2e --bandwidth %.3e\n", run->latency_s,
                run->bandwidth);
+    else if (run->comm.size > 1)
+        printf("\nno bandwidth: these all-to-alls take no longer with more bytes; --bytes and "
+               "--seconds may be larger\n");
 }
 
 static enum status print_json(const struct run *run)
@@ -186,8 +199,9 @@ static enum status print_json(const struct run *run)
         }
     }
     json_t *root =
-        json_pack("{s:i, s:i, s:f, s:f, s:o}", "ranks", run->comm.size, "node", run->comm.node_size,
-                  "latency_s", run->latency_s, "bandwidth", run->bandwidth, "sizes", sizes);
+        json_pack("{s:i, s:i, s:f, s:o, s:o}", "ranks", run->comm.size, "node", run->comm.node_size,
+                  "latency_s", run->latency_s, "bandwidth",
+                  run->bandwidth > 0 ? json_real(run->bandwidth) : json_null(), "sizes", sizes);
     if (!root)
         return status_set(STATUS_MEMORY, "no memory for the JSON text");
     json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
