@@ -10,6 +10,7 @@
 #include "backend/cpu/context.h"
 #include "backend/cpu/half.h"
 #include "backend/cpu/onednn.h"
+#include "backend/cpu/signal_hold.h"
 
 enum { BUCKETS = 1024 };
 enum { BF16_ROWS = 32 }; /* of a gradient, filled up with zeros: what one AMX instruction sums */
@@ -41,6 +42,7 @@ struct compiled {
     dnnl_memory_desc_t packed; /* of the packed operand; owned; in products and packs */
     bool has_packed;
     dnnl_primitive_t primitive;
+    bool is_on_heap;             /* see signal_hold.h */
     dnnl_memory_t slot[N_SLOTS]; /* NULL: not used */
     size_t scratchpad_bytes;
 };
@@ -180,6 +182,16 @@ bool lane_rows_are_free(const struct gemm_layout *layout)
 
 /* -- compiling -- */
 
+/* The batch-reduced kernels: they sum a row's products in one order whatever the rows are, and work
+ * on the stack alone. */
+static bool is_batch_reduced(const_dnnl_primitive_desc_t description)
+{
+    const char *name = "";
+    return dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, &name) ==
+               dnnl_success &&
+           strncmp(name, "brg", 3) == 0;
+}
+
 static dnnl_data_type_t operand_type(const struct shape *shape)
 {
     return shape->is_bf16 ? dnnl_bf16 : dnnl_f32;
@@ -254,6 +266,7 @@ static bool compile_matmul(struct lane *lane, struct compiled *compiled,
               make_slot(lane, compiled, SLOT_WEIGHTS, &desc.weights) &&
               (!shape->has_bias || make_slot(lane, compiled, SLOT_BIAS, &desc.bias)) &&
               make_slot(lane, compiled, SLOT_TARGET, &desc.target);
+    compiled->is_on_heap = is_made && !is_batch_reduced(description);
     if (description)
         dnnl_primitive_desc_destroy(description);
     if (attributes)
@@ -344,8 +357,13 @@ static bool run(struct lane *lane, struct compiled *compiled, const void *const 
                                                          (void *)(uintptr_t)place) == dnnl_success;
         arguments[count++] = (dnnl_exec_arg_t){argument[i], compiled->slot[i]};
     }
+    sigset_t before;
+    if (compiled->is_on_heap)
+        signal_hold(&before, lane->n_threads);
     is_done = is_done && dnnl_primitive_execute(compiled->primitive, lane->stream, count,
                                                 arguments) == dnnl_success;
+    if (compiled->is_on_heap)
+        signal_release(&before);
     if (!is_done)
         snprintf(lane->message, sizeof lane->message,
                  "oneDNN failed in a product [%lld, %lld, %lld]", (long long)compiled->shape.m,
@@ -484,9 +502,12 @@ bool lane_gradient_any(struct lane *lane, float *d_w, const float *x, const floa
                        int64_t rows, int64_t in, int64_t out)
 {
     const int before = omp_get_max_threads();
+    sigset_t signals;
     omp_set_num_threads(lane->n_threads);
+    signal_hold(&signals, lane->n_threads);
     const bool is_done =
         dnnl_sgemm('T', 'N', in, out, rows, 1, x, in, d_y, out, 1, d_w, out) == dnnl_success;
+    signal_release(&signals);
     omp_set_num_threads(before);
     if (!is_done)
         snprintf(lane->message, sizeof lane->message, "oneDNN failed in a gradient [%lld, %lld]",
@@ -522,17 +543,13 @@ static bool ask_layout(struct lane *lane, struct gemm_layout *layout)
     memset(&desc, 0, sizeof desc);
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t description = NULL;
-    const char *implementation = "";
     const bool is_known = describe_operands(&desc, &shape) &&
                           desc_any(&desc.weights, operand_type(&shape), shape.k, shape.n) &&
                           make_attributes(&attributes, &shape) &&
                           describe_matmul(&description, lane->engine, &desc, attributes) &&
-                          dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0,
-                                                    &implementation) == dnnl_success &&
                           desc_query(&layout->desc, description, dnnl_query_weights_md);
     layout->has_desc = is_known;
-    /* Only the batch-reduced kernels sum a row's products in one order whatever the rows are. */
-    layout->rows_are_free = is_known && strncmp(implementation, "brg", 3) == 0;
+    layout->rows_are_free = is_known && is_batch_reduced(description);
     layout->size_bytes = is_known ? dnnl_memory_desc_get_size(DESC(layout->desc)) : 0;
     if (description)
         dnnl_primitive_desc_destroy(description);
