@@ -177,7 +177,7 @@ static void backward_cells(struct backend *backend, const struct tensor *d_r,
     const int64_t first = t * s.n_b, before = t + s.back;
     float *gates = floats(&lstm->gates) + first * 4 * s.n_h;
     float *d_r_now = floats(d_r) + first * s.n_p;
-    const bool keeps_hidden = !lstm->projection || lstm->hidden.rank != 0;
+    const bool becomes_hidden = lstm->projection && lstm->hidden.rank == 0;
     float *cells = floats(&lstm->cells);
     const bool is_first = before < 0 || before >= s.n_t;
     const float *c_before = !is_first                 ? cells + before * s.n_b * s.n_h
@@ -193,7 +193,7 @@ static void backward_cells(struct backend *backend, const struct tensor *d_r,
             continue;
         }
         backward_cell(gates + b * 4 * s.n_h, d_cell + b * s.n_h, cells + (first + b) * s.n_h,
-                      !keeps_hidden, c_before ? c_before + b * s.n_h : zero, d_hidden + b * s.n_h,
+                      becomes_hidden, c_before ? c_before + b * s.n_h : zero, d_hidden + b * s.n_h,
                       s.n_h);
     }
     const int64_t over = s.n_b - active;
