@@ -277,10 +277,15 @@ static enum status check_data(const struct config_data *data, const struct yaml_
 static enum status check_training(const struct config_train *train,
                                   const struct yaml_settings *settings)
 {
-    if (train->schedule.decay == CONFIG_DECAY_LINEAR &&
-        train->schedule.warmup + train->schedule.hold >= train->steps)
-        return refuse(settings, "train.schedule.decay",
-                      "is linear, but warmup and hold leave no step of train.steps for it");
+    const int64_t before_decay = train->schedule.warmup + train->schedule.hold;
+    if (train->schedule.decay == CONFIG_DECAY_LINEAR && before_decay >= train->steps) {
+        const enum status status =
+            refuse(settings, "train.schedule.decay",
+                   "is linear, but warmup and hold leave no step of train.steps for it");
+        status_hint("set train.steps above %lld, or train.schedule.decay=none for a short trial",
+                    (long long)before_decay);
+        return status;
+    }
     if (!backend_is_device(train->device)) {
         char what[CONFIG_TEXT_BYTES + 80];
         snprintf(what, sizeof what, "is no device: '%s'; there are auto, cpu, ref, cuda and cuda:N",

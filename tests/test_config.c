@@ -500,6 +500,20 @@ static void test_model_difference(void **state)
                         "use another save.dir, or drop model.moe.after to continue");
 }
 
+static void test_short_schedule_has_a_hint(void **state)
+{
+    (void)state;
+    struct config config;
+    assert_int_equal(read_text(&config, "train: {steps: 60, schedule: {warmup: 40, hold: 21, "
+                                        "decay: linear}}\n"),
+                     STATUS_CONFIG);
+    assert_string_equal(status_hint_text(),
+                        "set train.steps above 61, or train.schedule.decay=none for a short trial");
+    assert_int_equal(read_text(&config, "train: {steps: 62, schedule: {warmup: 40, hold: 21, "
+                                        "decay: linear}}\n"),
+                     STATUS_OK);
+}
+
 static void test_description_names_every_key(void **state)
 {
     (void)state;
@@ -528,6 +542,7 @@ int main(void)
         cmocka_unit_test(test_written_form),
         cmocka_unit_test(test_locale_changes_nothing),
         cmocka_unit_test(test_model_difference),
+        cmocka_unit_test(test_short_schedule_has_a_hint),
         cmocka_unit_test(test_description_names_every_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
