@@ -152,3 +152,16 @@ void arena_release(struct arena *arena, size_t mark)
     CHECK(mark <= arena->used, "mark %zu lies above the %zu bytes used", mark, arena->used);
     arena->used = mark;
 }
+
+struct arena arena_lend(const struct arena *arena, size_t from, size_t to)
+{
+    CHECK(from <= to && to <= arena->used, "%zu to %zu of %zu bytes lent", from, to, arena->used);
+    if (arena->blocks)
+        return (struct arena){0};
+    return (struct arena){.memory = arena->memory + from, .capacity = to - from};
+}
+
+bool arena_has_room(const struct arena *arena, size_t size)
+{
+    return arena->capacity - arena->used >= pad(size, ARENA_ALIGNMENT);
+}

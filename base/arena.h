@@ -9,6 +9,7 @@
 #ifndef MIXT_BASE_ARENA_H
 #define MIXT_BASE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/status.h"
@@ -67,5 +68,12 @@ char *arena_copy_string(struct arena *arena, const char *string);
 /* Where the arena stands, and back to there: pieces taken since the mark are gone. */
 size_t arena_mark(const struct arena *arena);
 void arena_release(struct arena *arena, size_t mark);
+
+/* An arena in the bytes between two marks of one of the host, for use while these are nobody's; it
+ * is not to be freed. Over a source: an empty one. */
+struct arena arena_lend(const struct arena *arena, size_t from, size_t to);
+
+/* Whether size bytes are left, in an arena that nothing backs but what it has. */
+bool arena_has_room(const struct arena *arena, size_t size);
 
 #endif

@@ -47,6 +47,14 @@ static struct lstm_record describe(const struct lstm_layer *layer, const struct 
                  .reversed = layer->is_reversed}};
 }
 
+/* What lies between a layer's passes, [n] real. */
+static struct tensor take_room(const struct pass *pass, int64_t n)
+{
+    const enum dtype real = pass->backend->real;
+    const bool is_lent = pass->rooms && arena_has_room(pass->rooms, (size_t)n * dtype_size(real));
+    return tensor_1d(is_lent ? pass->rooms : pass->arena, real, n);
+}
+
 void lstm_layer_forward(const struct lstm_layer *layer, const struct pass *pass,
                         struct lstm_record *record, const struct tensor *x,
                         const struct tensor *lengths)
@@ -54,8 +62,7 @@ void lstm_layer_forward(const struct lstm_layer *layer, const struct pass *pass,
     struct backend *backend = pass->backend;
     *record = describe(layer, pass, x);
     record->lstm.lengths = *lengths;
-    record->lstm.room =
-        tensor_1d(pass->arena, backend->real, backend->ops->lstm_room(backend, x, &record->lstm));
+    record->lstm.room = take_room(pass, backend->ops->lstm_room(backend, x, &record->lstm));
     backend->ops->lstm_forward(backend, &record->r, x, &record->lstm);
 }
 

@@ -49,6 +49,17 @@ void output_top_k(const struct output *output, const struct pass *pass, const st
     arena_release(pass->arena, mark);
 }
 
+static int64_t block_rows(int64_t n_rows)
+{
+    return n_rows < OUTPUT_BLOCK_ROWS ? n_rows : OUTPUT_BLOCK_ROWS;
+}
+
+size_t output_loss_bytes(const struct output *output, const struct pass *pass, int64_t n_rows)
+{
+    return (size_t)(block_rows(n_rows) * output->weight->weight.value.dim[0]) *
+           dtype_size(pass->backend->real);
+}
+
 void output_loss(const struct output *output, const struct pass *pass, const struct tensor *loss,
                  const struct tensor *nll, const struct tensor *x, const struct tensor *targets,
                  double smoothing, double scale, const struct tensor *d_x)
@@ -56,7 +67,7 @@ void output_loss(const struct output *output, const struct pass *pass, const str
     const struct backend_ops *ops = pass->backend->ops;
     const int64_t n_rows = x->dim[0], n_words = output->weight->weight.value.dim[0];
     const size_t mark = arena_mark(pass->arena);
-    const int64_t n_block = n_rows < OUTPUT_BLOCK_ROWS ? n_rows : OUTPUT_BLOCK_ROWS;
+    const int64_t n_block = block_rows(n_rows);
     const struct tensor block = pass_2d(pass, n_block, n_words);
     for (int64_t first = 0; first < n_rows; first += n_block) {
         const int64_t count = n_rows - first < n_block ? n_rows - first : n_block;

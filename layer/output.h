@@ -29,6 +29,9 @@ void output_top_k(const struct output *output, const struct pass *pass, const st
                   const struct tensor *words, const struct tensor *log_sums,
                   const struct tensor *x);
 
+/* What the logits of n_rows rows, or of a block of them, take of the pass's arena. */
+size_t output_loss_bytes(const struct output *output, const struct pass *pass, int64_t n_rows);
+
 /* Losses [N] and negative log-likelihoods [N] of targets [N] i32 (cross_entropy in
  * backend/backend.h). With d_x [N, D]: the gradient of scale * sum of losses goes to d_x (=) and to
  * the parameters (+=) in the same pass, so that logits are never kept. d_x NULL: no gradient. */

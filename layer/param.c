@@ -53,6 +53,15 @@ static struct tensor take_side(struct param_list *list, struct param_spec spec)
     return runs_hold(list, spec.is_expert) ? shape_of(list, spec) : take_like(list, spec);
 }
 
+static struct tensor take_gradient(struct param_list *list, struct param_spec spec)
+{
+    if (!list->gradients)
+        return take_side(list, spec);
+    struct tensor gradient = shape_of(list, spec);
+    gradient.data = tensor_1d(list->gradients, gradient.dtype, tensor_count(&gradient)).data;
+    return gradient;
+}
+
 /* A matrix that is kept in int8 alone, or in a file, has no data. */
 static struct tensor take_value(struct param_list *list, struct param_spec spec)
 {
@@ -124,7 +133,7 @@ struct param *param_add(struct param_list *list, struct param_spec spec, const c
     if (list->is_training) {
         param->products = spec.is_product ? list->products : NULL;
         if (!param->products)
-            param->grad = take_side(list, spec);
+            param->grad = take_gradient(list, spec);
         if (list->by_parts)
             param->sum = take_side(list, spec);
         take_moments(list, param, spec);

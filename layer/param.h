@@ -49,6 +49,8 @@ struct param_list {
     struct backend *backend; /* borrowed */
     struct arena *arena;     /* borrowed, of the backend; holds values, gradients and moments */
     struct arena *host;      /* borrowed, of the host; holds names */
+    struct arena *gradients; /* borrowed, of the backend: for gradients that are stored, side by
+                                side; NULL: they lie in arena */
     struct arena *products;  /* borrowed, of the backend: for gradients that are not stored, from a
                                 backward pass to the update; NULL: all are */
     struct comm *comm;       /* borrowed: the ranks that divide the experts; NULL: all are here */

@@ -34,6 +34,11 @@ bool model_packs_late(const struct config *config)
     return is_one_pass(config);
 }
 
+bool model_lends_gradients(const struct config *config, bool is_alone)
+{
+    return is_alone && is_one_pass(config);
+}
+
 bool model_has_products(const struct config *config)
 {
     const struct expert_config expert = expert_config_of(config);
@@ -148,6 +153,10 @@ static enum status init(struct model *model, struct backend *backend, const stru
     const bool has_products = is_training && model_has_products(config);
     if (status >= 0 && has_products)
         status = backend_arena_init(backend, &model->products, 0);
+    const bool lends_gradients =
+        is_training && model_lends_gradients(config, comm_is_alone(layout.comm));
+    if (status >= 0 && lends_gradients)
+        status = backend_arena_init(backend, &model->gradients, 0);
     if (status < 0) {
         model_free(model);
         return status;
@@ -156,6 +165,7 @@ static enum status init(struct model *model, struct backend *backend, const stru
                                         .arena = &model->arena,
                                         .host = &model->host,
                                         .products = has_products ? &model->products : NULL,
+                                        .gradients = lends_gradients ? &model->gradients : NULL,
                                         .comm = layout.comm,
                                         .is_training = is_training,
                                         .by_parts = is_training && config->dist.reproducible,
@@ -168,7 +178,9 @@ static enum status init(struct model *model, struct backend *backend, const stru
     const struct encoder_config encoder = encoder_config_of(config);
     const struct decoder_config decoder = decoder_config_of(config);
     init_tables(model);
+    model->encoder_gradients = arena_mark(&model->gradients);
     encoder_init(&model->encoder, &model->params, &encoder, &model->source_embedding);
+    model->decoder_gradients = arena_mark(&model->gradients);
     if (!model_is_lm(model))
         decoder_init(&model->decoder, &model->params, &decoder, &model->target_embedding,
                      &model->output);
@@ -213,6 +225,7 @@ void model_free(struct model *model)
     subword_free(model->subword);
     arena_free(&model->arena);
     arena_free(&model->products);
+    arena_free(&model->gradients);
     arena_free(&model->host);
     safetensors_close(model->file);
     *model = (struct model){0};
@@ -316,14 +329,36 @@ struct tensor model_encode(struct model *model, const struct pass *pass,
                   : encoder_encode(&model->encoder, pass, source);
 }
 
-/* Losses of what the softmax reads; in a training pass its gradient, else an absent tensor. */
+/* -- memory that gradients lend --
+ *
+ * Where an update is one pass, gradients are zero until the backward pass of their layer. What a
+ * pass wants no longer than until then lies in their memory: the rooms of the decoder's LSTMs in
+ * that of the encoder, logits behind them. */
+
+/* Makes gradients of what they lent. */
+static void take_back(const struct pass *pass, const struct arena *loan)
+{
+    const enum dtype real = pass->backend->real;
+    const struct tensor used = {.data = loan->memory,
+                                .rank = 1,
+                                .dtype = real,
+                                .dim = {(int64_t)(loan->high_mark / dtype_size(real))}};
+    if (loan->high_mark > 0)
+        pass->backend->ops->fill(pass->backend, &used, 0);
+}
+
+/* Losses of what the softmax reads; in a training pass its gradient, else an absent tensor. Logits
+ * lie in the loan where it has room for them, or where the gradients' factors will later. */
 static struct tensor loss_of(struct model *model, const struct pass *pass,
                              struct model_record *record, const struct model_batch *batch,
-                             const struct tensor *readout, double smoothing, double scale)
+                             const struct tensor *readout, double smoothing, double scale,
+                             struct arena *loan)
 {
     struct tensor d_readout = {0};
-    struct pass of_logits = *pass; /* they lie where the gradients' factors will later */
-    if (pass->is_training && model->params.products)
+    struct pass of_logits = *pass;
+    if (arena_has_room(loan, output_loss_bytes(&model->output, pass, readout->dim[0])))
+        of_logits.arena = loan;
+    else if (pass->is_training && model->params.products)
         of_logits.arena = model->params.products;
     record->loss = tensor_1d(pass->arena, pass->backend->real, readout->dim[0]);
     record->nll = tensor_like(pass->arena, &record->loss);
@@ -339,14 +374,16 @@ struct tensor model_read(struct model *model, const struct pass *pass, struct mo
 {
     struct backend *backend = pass->backend;
     const bool is_lm = model_is_lm(model);
+    struct pass of_encoder = *pass;
+    of_encoder.rooms = NULL; /* they are for what goes backward before the encoder does */
     struct tensor readout;
     phase_enter(backend, PHASE_ENCODER);
     if (is_lm)
-        readout =
-            lm_forward(&model->encoder, pass, &record->encoder, &batch->target, balance_scale);
+        readout = lm_forward(&model->encoder, &of_encoder, &record->encoder, &batch->target,
+                             balance_scale);
     else
-        record->memory =
-            encoder_forward(&model->encoder, pass, &record->encoder, &batch->source, balance_scale);
+        record->memory = encoder_forward(&model->encoder, &of_encoder, &record->encoder,
+                                         &batch->source, balance_scale);
     phase_leave(backend);
     if (is_lm)
         return readout;
@@ -359,7 +396,8 @@ struct tensor model_read(struct model *model, const struct pass *pass, struct mo
 
 /* Adds the gradients of all that model_read() passed through. */
 static void read_backward(struct model *model, const struct pass *pass, struct model_record *record,
-                          const struct model_batch *batch, const struct tensor *d_readout)
+                          const struct model_batch *batch, const struct tensor *d_readout,
+                          const struct arena *rooms)
 {
     struct backend *backend = pass->backend;
     if (model_is_lm(model)) {
@@ -371,6 +409,7 @@ static void read_backward(struct model *model, const struct pass *pass, struct m
     const struct tensor d_memory = tensor_like(pass->arena, &record->memory);
     phase_enter(backend, PHASE_DECODER_BACKWARD);
     decoder_backward(&model->decoder, pass, &record->decoder, &batch->target, d_readout, &d_memory);
+    take_back(pass, rooms);
     phase_leave(backend);
     phase_enter(backend, PHASE_ENCODER_BACKWARD);
     encoder_backward(&model->encoder, pass, &record->encoder, &batch->source, &d_memory);
@@ -425,8 +464,20 @@ void model_loss(struct model *model, const struct pass *pass, struct model_recor
         loss_of_none(model, pass, record, balance_scale);
         return;
     }
-    const struct tensor readout = model_read(model, pass, record, batch, balance_scale);
-    const struct tensor d_readout = loss_of(model, pass, record, batch, &readout, smoothing, scale);
+    const struct arena *gradients = &model->gradients;
+    const size_t first = model->encoder_gradients, end = arena_mark(gradients);
+    struct arena rooms = {0}, loan = {0};
+    struct pass lending = *pass;
+    if (pass->is_training) {
+        rooms = arena_lend(gradients, first, model->decoder_gradients);
+        lending.rooms = &rooms;
+    }
+    const struct tensor readout = model_read(model, &lending, record, batch, balance_scale);
     if (pass->is_training)
-        read_backward(model, pass, record, batch, &d_readout);
+        loan = arena_lend(gradients, first + arena_mark(&rooms), end);
+    const struct tensor d_readout =
+        loss_of(model, pass, record, batch, &readout, smoothing, scale, &loan);
+    take_back(pass, &loan);
+    if (pass->is_training)
+        read_backward(model, pass, record, batch, &d_readout, &rooms);
 }

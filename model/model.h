@@ -25,7 +25,9 @@ struct model {
     struct arena arena;       /* owned: values, gradients, moments */
     struct arena products;    /* owned: of a batch's gradients that are not stored, what does not
                                  lie in its pass's arena; empty where all are stored */
-    struct arena host;        /* owned: parameters' names */
+    struct arena gradients;   /* owned: those that are stored, where they lend their memory */
+    size_t encoder_gradients, decoder_gradients; /* where in it those of the two begin */
+    struct arena host;                           /* owned: parameters' names */
     struct param_list params;
     struct embedding source_embedding, target_embedding;
     struct output output;
@@ -57,6 +59,10 @@ bool model_has_products(const struct config *config);
 
 /* Whether weights are packed late in training, PACK_LATE: where an update is one pass. */
 bool model_packs_late(const struct config *config);
+
+/* Whether gradients lend their memory to the pass that comes before them: where an update is one
+ * pass, of one rank. */
+bool model_lends_gradients(const struct config *config, bool is_alone);
 
 /* Draws start values and packs them. */
 void model_start(struct model *model, uint64_t seed);

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "backend/backend.h"
 #include "backend/quantize.h"
@@ -179,6 +180,7 @@ static void add_decoder(struct plan *plan, const struct config *config)
         struct plan_part *part = add_part(plan, PLAN_LAYER, "decoder.%lld.lstm", (long long)l);
         add_lstm(part, PLAN_TARGET, reads_context ? 2 * dim : dim, hidden, dim,
                  model->decoder.projection);
+        part->room = l > 1 || !model->decoder.input_feeding ? (double)(5 * hidden) : 0;
         if (model->moe.after.decoder[l])
             add_moe(plan, PLAN_TARGET, config, "decoder", l);
         plan->cells += 2 * (hidden + dim);
@@ -295,10 +297,42 @@ static double packed_in_training(const struct plan *plan, const struct config *c
     return is_late ? packed + largest + softmax : packed;
 }
 
-/* Numbers that `tokens` tokens of each side leave, and what the dearest part needs beside. */
-static double activations(const struct plan *plan, double tokens, bool trains)
+/* Gradients that are stored, of one of `ranks` ranks. */
+static double gradients_of(const struct plan_part *part, const struct config *config, int64_t ranks)
 {
-    double kept = 0, products = 0, scratch = 0;
+    const bool has_products = part->kind == PLAN_EXPERTS && model_has_products(config);
+    return share_of(part, ranks) * (double)(part->parameters - (has_products ? part->packable : 0));
+}
+
+/* What gradients lend their memory to, see model_loss(): numbers of `tokens` target tokens. */
+struct loans {
+    double rooms; /* LSTMs', in the place of the encoder's gradients */
+    double rest;  /* numbers of the gradients behind those: of them, and of the decoder */
+};
+
+static struct loans plan_loans(const struct plan *plan, const struct config *config, double tokens)
+{
+    struct loans loans = {0};
+    double encoder = 0, decoder = 0;
+    for (int64_t i = 0; i < plan->n_parts; i++) {
+        const struct plan_part *part = &plan->part[i];
+        const bool is_table = part->kind == PLAN_EMBEDDING || part->kind == PLAN_SOFTMAX;
+        if (strncmp(part->name, "encoder.", 8) == 0)
+            encoder += gradients_of(part, config, 1);
+        else if (!is_table)
+            decoder += gradients_of(part, config, 1);
+        if (loans.rooms + part->room * tokens <= encoder)
+            loans.rooms += part->room * tokens;
+    }
+    loans.rest = encoder - loans.rooms + decoder;
+    return loans;
+}
+
+/* Numbers that `tokens` tokens of each side leave, and what the dearest part needs beside. */
+static double activations(const struct plan *plan, double tokens, const struct loans *loans,
+                          bool trains)
+{
+    double kept = -loans->rooms, products = 0, scratch = 0;
     for (int64_t i = 0; i < plan->n_parts; i++)
         for (int side = 0; side < PLAN_N_SIDES; side++) {
             const struct plan_part *part = &plan->part[i];
@@ -308,7 +342,8 @@ static double activations(const struct plan *plan, double tokens, bool trains)
                 scratch = part->scratch[side] * tokens;
         }
     const double rows = tokens < OUTPUT_BLOCK_ROWS ? tokens : OUTPUT_BLOCK_ROWS;
-    const double logits = rows * (double)plan->vocabulary;
+    const double in_blocks = rows * (double)plan->vocabulary;
+    const double logits = in_blocks <= loans->rest ? 0 : in_blocks;
     if (products > 0) /* after the logits, in their place */
         return kept + scratch + (products > logits ? products : logits);
     return kept + (scratch > logits ? scratch : logits);
@@ -318,17 +353,15 @@ struct plan_memory plan_training(const struct plan *plan, const struct config *c
                                  int64_t ranks)
 {
     const bool factors = config->train.optimizer.experts == CONFIG_EXPERT_OPTIMIZER_FACTORED;
-    const bool has_products = model_has_products(config);
     struct plan_memory memory = {0};
+    struct loans loans = {0};
     for (int64_t i = 0; i < plan->n_parts; i++) {
         const struct plan_part *part = &plan->part[i];
         const double share = share_of(part, ranks);
         const double numbers = share * (double)part->parameters;
         const bool is_factored = factors && part->kind == PLAN_EXPERTS;
         memory.values += numbers;
-        memory.gradients += has_products && part->kind == PLAN_EXPERTS
-                                ? share * (double)(part->parameters - part->packable)
-                                : numbers;
+        memory.gradients += gradients_of(part, config, ranks);
         memory.gradients += config->dist.reproducible ? numbers : 0; /* the sums of the parts */
         /* What all hold is updated by a share each, but by parts. */
         const double owners =
@@ -340,13 +373,16 @@ struct plan_memory plan_training(const struct plan *plan, const struct config *c
     const double shares = by_parts ? (double)config->dist.parts : (double)ranks;
     const double tokens = (double)config->train.batch_tokens / shares;
     memory.packed = packed_in_training(plan, config, ranks, tokens);
-    memory.activations = BYTES * activations(plan, tokens, true);
+    if (model_lends_gradients(config, ranks == 1))
+        loans = plan_loans(plan, config, tokens);
+    memory.activations = BYTES * activations(plan, tokens, &loans, true);
     return memory;
 }
 
 struct plan_memory plan_decoding(const struct plan *plan, const struct config *config,
                                  int64_t ranks)
 {
+    const struct loans no_loans = {0};
     struct plan_memory memory = {0};
     for (int64_t i = 0; i < plan->n_parts; i++) {
         const struct plan_part *part = &plan->part[i];
@@ -361,8 +397,8 @@ struct plan_memory plan_decoding(const struct plan *plan, const struct config *c
     const double rows =
         (double)config->translate.beam * (PLAN_DECODING_TOKENS / (double)PLAN_SENTENCE_TOKENS);
     const double state = rows * (double)(plan->cells + plan->vocabulary);
-    memory.activations =
-        BYTES * (activations(plan, PLAN_DECODING_TOKENS, false) + (plan->cells ? state : 0));
+    memory.activations = BYTES * (activations(plan, PLAN_DECODING_TOKENS, &no_loans, false) +
+                                  (plan->cells ? state : 0));
     return memory;
 }
 
