@@ -110,17 +110,20 @@ static void cpu_adam_step(struct backend *backend, const struct tensor *value,
 
 /* -- factored second moments -- */
 
-/* row [in] = keep * row + add / out * sums of squares of each row, column [out] likewise. Returns
- * the largest magnitude in the gradient. */
-KERNEL static float factored_moments(float *restrict row, float *restrict column,
-                                     const float *restrict gradient, int64_t in, int64_t out,
-                                     float keep, float add)
+void optimizer_factored_first(float *column, int64_t out, struct adam_rates rates)
 {
-    const float add_row = add / (float)out, add_column = add / (float)in;
-    float largest = 0;
     for (int64_t j = 0; j < out; j++)
-        column[j] *= keep;
-    for (int64_t i = 0; i < in; i++) {
+        column[j] *= rates.keep2;
+}
+
+/* row [count] = keep * row + add_row * sums of squares of each row, column [out] += add_column *
+ * those of each column. */
+KERNEL static float factored_moments(float *restrict row, float *restrict column,
+                                     const float *restrict gradient, int64_t count, int64_t out,
+                                     float keep, float add_row, float add_column)
+{
+    float largest = 0;
+    for (int64_t i = 0; i < count; i++) {
         const float *restrict g = gradient + i * out;
         float sum = 0;
 #pragma omp simd reduction(+ : sum) reduction(max : largest)
@@ -133,6 +136,14 @@ KERNEL static float factored_moments(float *restrict row, float *restrict column
         row[i] = keep * row[i] + add_row * sum;
     }
     return largest;
+}
+
+float optimizer_factored_moments(float *row, float *column, const float *gradient, int64_t count,
+                                 int64_t in, int64_t out, struct adam_rates rates)
+{
+    const float add = rates.add2 * rates.gradient_scale * rates.gradient_scale;
+    return factored_moments(row, column, gradient, count, out, rates.keep2, add / (float)out,
+                            add / (float)in);
 }
 
 /* value -= step * gradient / (sqrt(estimate) + epsilon); the root is the product of a row's and a
@@ -159,13 +170,19 @@ KERNEL static void factored_update(float *restrict value, float *restrict root,
     }
 }
 
+void optimizer_factored_update(float *value, const float *row, const float *column, float *root,
+                               float *gradient, int64_t in, int64_t out, struct adam_rates rates)
+{
+    factored_update(value, root, row, column, gradient, in, out, rates);
+}
+
 /* The matrix is read twice, the second time from a cache. One whose gradient is zero keeps its
  * values, and they are not touched. */
-void optimizer_adam_factored(float *value, float *row, float *column, float *root, float *gradient,
-                             int64_t in, int64_t out, struct adam_rates rates)
+static void adam_factored(float *value, float *row, float *column, float *root, float *gradient,
+                          int64_t in, int64_t out, struct adam_rates rates)
 {
-    const float add = rates.add2 * rates.gradient_scale * rates.gradient_scale;
-    if (factored_moments(row, column, gradient, in, out, rates.keep2, add) > 0)
+    optimizer_factored_first(column, out, rates);
+    if (optimizer_factored_moments(row, column, gradient, in, in, out, rates) > 0)
         factored_update(value, root, row, column, gradient, in, out, rates);
 }
 
@@ -190,9 +207,9 @@ static void cpu_adam_factored_step(struct backend *backend, const struct tensor 
     for (int part = 0; part < n_parts; part++)
         for (int64_t e = part_start(count, part, n_parts); e < part_start(count, part + 1, n_parts);
              e++)
-            optimizer_adam_factored(floats(value) + e * in * out, floats(row) + e * in,
-                                    floats(column) + e * out, roots + part * stride,
-                                    floats(gradient) + e * in * out, in, out, rates);
+            adam_factored(floats(value) + e * in * out, floats(row) + e * in,
+                          floats(column) + e * out, roots + part * stride,
+                          floats(gradient) + e * in * out, in, out, rates);
 }
 
 void cpu_set_optimizer(struct backend_ops *ops)

@@ -11,15 +11,16 @@
 enum {
     TILE = 4,          /* rows, and terms or columns, whose sums are held in registers */
     PANEL = 256,       /* columns of the matrix that are taken at a time */
-    PANEL_TERMS = 64,  /* and rows, where they are copied */
+    PANEL_TERMS = 128, /* and rows, where they are copied */
+    DOTS_COLUMNS = 6,  /* columns whose sums with TILE rows fill the registers */
     MANY_ROWS = 12,    /* from here on a copy pays */
     BLOCK_VECTORS = 2, /* columns whose sums for so many rows fill the registers, in vectors */
     BLOCK_COLUMNS = BLOCK_VECTORS * LANES,
     PANEL_BLOCKS = PANEL / BLOCK_COLUMNS,
-    PIECE_ROWS = 128,  /* rows of a group that are one thread's work: most often all of them, so
-                           that its matrix is read once */
-    PIECE_INPUTS = 64, /* likewise of a gradient's matrix */
-    PAIRS_SIDE = 16    /* rows whose products with as many others are summed together */
+    LINE = 16,        /* numbers of a line of the caches */
+    PIECE_ROWS = 128, /* rows of a group that are one thread's work: most often all of them, so
+                           that its matrix is read once; at least PLAIN_INPUTS */
+    PAIRS_SIDE = 16   /* rows whose products with as many others are summed together */
 };
 
 /* One register where there are such wide ones. */
@@ -101,72 +102,132 @@ VECTOR_INLINE void product_few(float *restrict y, struct coefficients c, const f
     }
 }
 
+/* Memory that is asked for while others are multiplied: every second line of it, which brings the
+ * other. */
+struct ahead {
+    const float *from; /* rows of PANEL numbers */
+    int64_t step;
+};
+
+VECTOR_INLINE void ask(struct ahead ahead, int64_t line)
+{
+    const int64_t at = line * 2 * LINE;
+    __builtin_prefetch(ahead.from + at / PANEL * ahead.step + at % PANEL, 0, 2);
+}
+
+/* The first of as few parts of n as hold `most` each, which differ by one at most: half of `most` or
+ * more where n is. */
+VECTOR_INLINE int64_t even_part(int64_t n, int64_t most)
+{
+    return n / ((n + most - 1) / most);
+}
+
+/* The coefficients of each tile's rows, side by side for each term. */
+VECTOR_INLINE void pack_coefficients(float *restrict packed, struct coefficients c, int64_t rows,
+                                     int64_t terms)
+{
+    for (int64_t a = 0; a < rows;) {
+        const int64_t size = even_part(rows - a, MANY_ROWS);
+        for (int64_t i = 0; i < size; i++)
+            for (int64_t b = 0; b < terms; b++)
+                packed[b * size + i] = c.c[(a + i) * c.row_step + b * c.term_step];
+        packed += terms * size;
+        a += size;
+    }
+}
+
 /* The sums of `rows` rows and BLOCK_VECTORS vectors of columns, in registers over all terms. */
-VECTOR_INLINE void block_tile(float *restrict y, int64_t width, struct coefficients c,
-                              const vector *restrict block, int64_t terms, const int rows)
+VECTOR_INLINE void block_tile(float *restrict y, int64_t width, const float *restrict packed,
+                              const vector *restrict block, int64_t terms, struct ahead ahead,
+                              const int rows)
 {
     vector sum[MANY_ROWS][BLOCK_VECTORS];
     for (int a = 0; a < rows; a++)
         memcpy(sum[a], y + a * width, sizeof sum[a]);
-    for (int64_t b = 0; b < terms; b++)
-        for (int a = 0; a < rows; a++) {
-            const float k = c.c[a * c.row_step + b * c.term_step];
+    for (int64_t b = 0; b < terms; b++) {
+        ask(ahead, b);
+        for (int a = 0; a < rows; a++)
             for (int v = 0; v < BLOCK_VECTORS; v++)
-                sum[a][v] += k * block[b * BLOCK_VECTORS + v];
-        }
+                sum[a][v] += packed[b * rows + a] * block[b * BLOCK_VECTORS + v];
+    }
     for (int a = 0; a < rows; a++)
         memcpy(y + a * width, sum[a], sizeof sum[a]);
 }
 
 /* All rows of a block's columns. */
-VECTOR_INLINE void block_rows(float *restrict y, int64_t width, struct coefficients c,
-                              const vector *restrict block, int64_t rows, int64_t terms)
+VECTOR_INLINE void block_rows(float *restrict y, int64_t width, const float *restrict packed,
+                              const vector *restrict block, int64_t rows, int64_t terms,
+                              struct ahead ahead)
 {
     for (int64_t a = 0; a < rows;) {
-        const struct coefficients rest = {c.c + a * c.row_step, c.row_step, c.term_step};
+        const int64_t size = even_part(rows - a, MANY_ROWS);
         float *const target = y + a * width;
-        const int64_t left = rows - a;
-        const int size = left >= MANY_ROWS ? MANY_ROWS : left >= 8 ? 8 : next_tile(left);
-        if (size == MANY_ROWS)
-            block_tile(target, width, rest, block, terms, MANY_ROWS);
-        else if (size == 8)
-            block_tile(target, width, rest, block, terms, 8);
-        else if (size == 4)
-            block_tile(target, width, rest, block, terms, 4);
-        else if (size == 2)
-            block_tile(target, width, rest, block, terms, 2);
-        else
-            block_tile(target, width, rest, block, terms, 1);
+        switch (size) {
+        case 12:
+            block_tile(target, width, packed, block, terms, ahead, 12);
+            break;
+        case 11:
+            block_tile(target, width, packed, block, terms, ahead, 11);
+            break;
+        case 10:
+            block_tile(target, width, packed, block, terms, ahead, 10);
+            break;
+        case 9:
+            block_tile(target, width, packed, block, terms, ahead, 9);
+            break;
+        case 8:
+            block_tile(target, width, packed, block, terms, ahead, 8);
+            break;
+        case 7:
+            block_tile(target, width, packed, block, terms, ahead, 7);
+            break;
+        default:
+            block_tile(target, width, packed, block, terms, ahead, 6);
+            break;
+        }
+        packed += terms * size;
         a += size;
     }
 }
 
-/* Copies `terms` rows of a panel of w, block by block. As they lie, the rows of a block are so far
- * apart that they push each other out of the caches; and memory likes longer runs than theirs. */
-VECTOR_INLINE void copy_panel(vector *restrict panel, const float *restrict w, int64_t width,
+/* Copies a block of `terms` rows of w. As they lie, they are so far apart that they push each other
+ * out of the first cache. */
+VECTOR_INLINE void copy_block(vector *restrict block, const float *restrict w, int64_t width,
                               int64_t terms)
 {
     for (int64_t b = 0; b < terms; b++)
-        for (int i = 0; i < PANEL_BLOCKS; i++)
-            memcpy(panel + (i * PANEL_TERMS + b) * BLOCK_VECTORS, w + b * width + i * BLOCK_COLUMNS,
-                   BLOCK_COLUMNS * sizeof(float));
+        memcpy(block + b * BLOCK_VECTORS, w + b * width, BLOCK_COLUMNS * sizeof(float));
 }
 
-/* Rows of y and w follow each other after y_step = w_step = width numbers. */
+/* The first n columns of at most PIECE_ROWS rows and PANEL_TERMS terms, in panels: of the next one
+ * is asked for as much as of this one is multiplied. */
+VECTOR_INLINE void product_panels(float *restrict y, struct coefficients c, const float *restrict w,
+                                  int64_t rows, int64_t terms, int64_t width, int64_t n)
+{
+    float packed[PIECE_ROWS * PANEL_TERMS];
+    pack_coefficients(packed, c, rows, terms);
+    for (int64_t j = 0; j < n; j += PANEL) {
+        const float *next = j + PANEL < n ? w + j + PANEL : w + terms * width;
+        for (int64_t i = j; i < j + PANEL; i += BLOCK_COLUMNS) {
+            vector block[PANEL_TERMS * BLOCK_VECTORS];
+            copy_block(block, w + i, width, terms);
+            block_rows(y + i, width, packed, block, rows, terms, (struct ahead){next, width});
+            next += PANEL_TERMS / PANEL_BLOCKS * width;
+        }
+    }
+}
+
+/* At most PIECE_ROWS rows; those of y and w follow each other after y_step = w_step = width
+ * numbers. */
 KERNEL static void product(float *restrict y, struct coefficients c, const float *restrict w,
                            int64_t rows, int64_t terms, int64_t width)
 {
     const int64_t in_panels = rows < MANY_ROWS ? 0 : width / PANEL * PANEL;
-    for (int64_t j = 0; j < in_panels; j += PANEL)
-        for (int64_t b = 0; b < terms; b += PANEL_TERMS) {
-            vector panel[PANEL_BLOCKS * PANEL_TERMS * BLOCK_VECTORS];
-            const struct coefficients rest = {c.c + b * c.term_step, c.row_step, c.term_step};
-            const int64_t n = terms - b < PANEL_TERMS ? terms - b : PANEL_TERMS;
-            copy_panel(panel, w + b * width + j, width, n);
-            for (int i = 0; i < PANEL_BLOCKS; i++)
-                block_rows(y + j + i * BLOCK_COLUMNS, width, rest,
-                           panel + i * PANEL_TERMS * BLOCK_VECTORS, rows, n);
-        }
+    for (int64_t b = 0; b < terms && in_panels > 0; b += PANEL_TERMS) {
+        const struct coefficients part = {c.c + b * c.term_step, c.row_step, c.term_step};
+        product_panels(y, part, w + b * width, rows,
+                       terms - b < PANEL_TERMS ? terms - b : PANEL_TERMS, width, in_panels);
+    }
     product_few(y, c, w, rows, terms, width, in_panels, width);
 }
 
@@ -189,8 +250,8 @@ VECTOR_INLINE float vector_sum(const vector *sum)
 }
 
 /* Adds the products of columns d .. d+count-1, at most LANES, to the sums. */
-VECTOR_INLINE void dots_add(vector sum[TILE][TILE], const float *x, const float *w, int64_t n,
-                            const int rows, const int columns, size_t count)
+VECTOR_INLINE void dots_add(vector sum[TILE][DOTS_COLUMNS], const float *x, const float *w,
+                            int64_t n, const int rows, const int columns, size_t count)
 {
     vector x_part[TILE] = {{0}}, w_part = {0};
     for (int a = 0; a < rows; a++)
@@ -202,16 +263,19 @@ VECTOR_INLINE void dots_add(vector sum[TILE][TILE], const float *x, const float 
     }
 }
 
+/* Beside, asks for n numbers from next. */
 VECTOR_INLINE void dots_tile(float *y, int64_t y_step, const float *x, const float *w, int64_t n,
-                             const int rows, const int columns)
+                             const float *next, const int rows, const int columns)
 {
-    vector sum[TILE][TILE];
+    vector sum[TILE][DOTS_COLUMNS];
     for (int a = 0; a < rows; a++)
         for (int i = 0; i < columns; i++)
             sum[a][i] = (vector){0};
     int64_t d = 0;
-    for (; d + LANES <= n; d += LANES)
+    for (; d + LANES <= n; d += LANES) {
+        __builtin_prefetch(next + d, 0, 2);
         dots_add(sum, x + d, w + d, n, rows, columns, LANES);
+    }
     if (d < n)
         dots_add(sum, x + d, w + d, n, rows, columns, (size_t)(n - d));
     for (int a = 0; a < rows; a++)
@@ -219,19 +283,22 @@ VECTOR_INLINE void dots_tile(float *y, int64_t y_step, const float *x, const flo
             y[a * y_step + i] += vector_sum(&sum[a][i]);
 }
 
+/* While a tile of rows meets these columns of w, one of the columns after them comes from memory. */
 VECTOR_INLINE void dots_rows(float *y, int64_t y_step, const float *x, const float *w, int64_t n,
                              int64_t rows, const int columns)
 {
+    const float *next = w + columns * n;
     for (int64_t a = 0; a < rows;) {
         const int size = next_tile(rows - a);
         float *const target = y + a * y_step;
         if (size == 4)
-            dots_tile(target, y_step, x + a * n, w, n, 4, columns);
+            dots_tile(target, y_step, x + a * n, w, n, next, 4, columns);
         else if (size == 2)
-            dots_tile(target, y_step, x + a * n, w, n, 2, columns);
+            dots_tile(target, y_step, x + a * n, w, n, next, 2, columns);
         else
-            dots_tile(target, y_step, x + a * n, w, n, 1, columns);
+            dots_tile(target, y_step, x + a * n, w, n, next, 1, columns);
         a += size;
+        next += n;
     }
 }
 
@@ -239,11 +306,19 @@ VECTOR_INLINE void dots_rows(float *y, int64_t y_step, const float *x, const flo
 KERNEL static void dots(float *y, const float *x, const float *w, int64_t rows, int64_t columns,
                         int64_t n)
 {
-    int64_t i = 0;
-    for (; i + TILE <= columns; i += TILE)
-        dots_rows(y + i, columns, x, w + i * n, n, rows, TILE);
-    for (; i < columns; i++)
-        dots_rows(y + i, columns, x, w + i * n, n, rows, 1);
+    for (int64_t i = 0; i < columns;) {
+        const float *const part = w + i * n;
+        const int size = columns - i >= DOTS_COLUMNS ? DOTS_COLUMNS : next_tile(columns - i);
+        if (size == DOTS_COLUMNS)
+            dots_rows(y + i, columns, x, part, n, rows, DOTS_COLUMNS);
+        else if (size == 4)
+            dots_rows(y + i, columns, x, part, n, rows, 4);
+        else if (size == 2)
+            dots_rows(y + i, columns, x, part, n, rows, 2);
+        else
+            dots_rows(y + i, columns, x, part, n, rows, 1);
+        i += size;
+    }
 }
 
 /* -- groups -- */
@@ -310,16 +385,16 @@ void plain_gradient_groups(struct backend *backend, const struct tensor *d_weigh
                            const float *d_y, const int32_t *offsets)
 {
     const int64_t n_groups = d_weight->dim[0], in = d_weight->dim[1], out = d_weight->dim[2];
-    const int64_t n_pieces = (in + PIECE_INPUTS - 1) / PIECE_INPUTS;
+    const int64_t n_pieces = (in + PLAIN_INPUTS - 1) / PLAIN_INPUTS;
     const int n_threads = context_parts(backend, offsets[n_groups] * in * out / 8);
     float *const d_w = floats(d_weight);
 #pragma omp parallel for collapse(2) num_threads(n_threads) schedule(dynamic, 8)
     for (int64_t g = 0; g < n_groups; g++)
         for (int64_t piece = 0; piece < n_pieces; piece++) {
-            const int64_t first = piece * PIECE_INPUTS, left = in - first, start = offsets[g];
+            const int64_t first = piece * PLAIN_INPUTS, left = in - first, start = offsets[g];
             plain_gradient_rows(d_w + (g * in + first) * out, x + start * in, d_y + start * out,
                                 offsets[g + 1] - start, in, out, first,
-                                left < PIECE_INPUTS ? left : PIECE_INPUTS);
+                                left < PLAIN_INPUTS ? left : PLAIN_INPUTS);
         }
 }
 
@@ -328,6 +403,7 @@ void plain_gradient_groups(struct backend *backend, const struct tensor *d_weigh
 void plain_gradient_rows(float *d_w, const float *x, const float *d_y, int64_t rows, int64_t in,
                          int64_t out, int64_t first, int64_t count)
 {
+    CHECK(count <= PLAIN_INPUTS, "%lld rows at once", (long long)count);
     product(d_w, (struct coefficients){x + first, 1, in}, d_y, count, rows, out);
 }
 

@@ -1,14 +1,13 @@
 /* Updates of matrices whose gradients are products that nobody stores: each thread computes one
  * matrix's, a cacheful at a time, and applies it at once. A stored gradient would be written, read
  * for the norm, read again and zeroed, and of many experts that is more than all else they cost. */
+#include <math.h>
 #include <omp.h>
 #include <string.h>
 
 #include "backend/cpu/context.h"
 #include "backend/cpu/optimizer.h"
 #include "backend/cpu/plain.h"
-
-enum { PIECE_INPUTS = 64 }; /* rows of a gradient that are computed and applied together */
 
 /* One matrix's factors. */
 struct factors {
@@ -35,8 +34,8 @@ static double squares_of(const struct factors *f, float *room)
     if (f->rows * (f->in + f->out) <= f->in * f->out)
         return plain_product_squares(f->x, f->d_y, f->rows, f->in, f->out);
     double sum = 0;
-    for (int64_t first = 0; first < f->in; first += PIECE_INPUTS) {
-        const int64_t left = f->in - first, count = left < PIECE_INPUTS ? left : PIECE_INPUTS;
+    for (int64_t first = 0; first < f->in; first += PLAIN_INPUTS) {
+        const int64_t left = f->in - first, count = left < PLAIN_INPUTS ? left : PLAIN_INPUTS;
         memset(room, 0, (size_t)(count * f->out) * sizeof *room);
         plain_gradient_rows(room, f->x, f->d_y, f->rows, f->in, f->out, first, count);
         sum += optimizer_sum_squares(room, count * f->out);
@@ -110,7 +109,7 @@ static void cpu_product_adam_step(struct backend *backend, const struct tensor *
         return;
     const struct adam_rates rates = adam_rates_of(adam, first != NULL);
     const bool is_plain = plain_is_better(value);
-    const int64_t piece = is_plain ? PIECE_INPUTS : in;
+    const int64_t piece = is_plain ? PLAIN_INPUTS : in;
     bool is_failed = false;
     memset(floats(room), 0, (size_t)(n_threads * size) * sizeof(float));
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic) reduction(| : is_failed)
@@ -126,12 +125,6 @@ static void cpu_product_adam_step(struct backend *backend, const struct tensor *
     }
     if (is_failed)
         backend_fail(backend, "%s", gemm_message(backend));
-}
-
-static void decay(float *moments, int64_t count, float keep)
-{
-    for (int64_t i = 0; i < count; i++)
-        moments[i] *= keep;
 }
 
 /* Of a matrix without rows only the moments change. */
@@ -157,6 +150,7 @@ static void cpu_product_adam_factored_step(struct backend *backend, const struct
         return;
     const struct adam_rates rates = adam_rates_of(adam, false);
     const bool is_plain = plain_is_better(value);
+    const int64_t piece = is_plain ? PLAIN_INPUTS : in;
     bool is_failed = false;
     memset(floats(room), 0, (size_t)(n_threads * size) * sizeof(float));
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic) reduction(| : is_failed)
@@ -165,14 +159,23 @@ static void cpu_product_adam_factored_step(struct backend *backend, const struct
         const int thread = omp_get_thread_num();
         float *const own_row = floats(row) + e * in, *const own_column = floats(column) + e * out;
         float *const own = floats(room) + thread * size;
+        optimizer_factored_first(own_column, out, rates);
         if (factors.rows == 0) {
-            decay(own_row, in, rates.keep2);
-            decay(own_column, out, rates.keep2);
+            for (int64_t i = 0; i < in; i++)
+                own_row[i] *= rates.keep2;
             continue;
         }
-        is_failed |= !compute(backend, own, &factors, is_plain, 0, in);
-        optimizer_adam_factored(floats(value) + e * size, own_row, own_column,
-                                roots + thread * stride, own, in, out, rates);
+        float largest = 0;
+        for (int64_t i = 0; i < in; i += piece) {
+            const int64_t count = in - i < piece ? in - i : piece;
+            is_failed |= !compute(backend, own + i * out, &factors, is_plain, i, count);
+            largest =
+                fmaxf(largest, optimizer_factored_moments(own_row + i, own_column, own + i * out,
+                                                          count, in, out, rates));
+        }
+        if (largest > 0)
+            optimizer_factored_update(floats(value) + e * size, own_row, own_column,
+                                      roots + thread * stride, own, in, out, rates);
     }
     if (is_failed)
         backend_fail(backend, "%s", gemm_message(backend));

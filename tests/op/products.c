@@ -109,6 +109,7 @@ static void check_grouped_linear(struct checker *c)
         try_grouped_linear(c, 300, MANY, 48, 32, transposed, false, ACTIVATION_NONE);
         try_grouped_linear(c, 4000, MANY, 70, 300, transposed, true, ACTIVATION_RELU);
     }
+    try_grouped_linear(c, 3000, WEIGHT_MANY, 260, 288, false, true, ACTIVATION_NONE);
     try_grouped_linear(c, 300, 1, 33, 17, false, true, ACTIVATION_TANH);
 }
 
