@@ -10,7 +10,7 @@ struct pass {
     struct arena *arena;     /* borrowed, of the backend: tensors; what a forward pass records
                                 stays until its backward */
     struct arena *host;      /* borrowed, another one, of the host: lists and schedules */
-    struct arena *rooms;     /* borrowed, of the backend: where LSTMs' rooms lie, as long as there is
+    struct arena *rooms;     /* borrowed, of the backend: where LSTMs' rooms lie, as far as there is
                                 space, until their backward pass; NULL: in arena */
     struct comm *comm; /* borrowed: ranks that run this pass together, each on sentences of its
                                 own, and divide the experts; NULL: this one runs alone */

@@ -16,8 +16,8 @@ void optimizer_adam(float *value, float *first, float *second, float *gradient, 
  * them one after the other, then all of it changes the values.
  *
  * first: before the first part. moments: `count` rows of the gradient, whose moments start at row;
- * returns the largest magnitude in them. update: the gradient becomes zero; root [out] is memory for
- * the call. */
+ * returns the largest magnitude in them. update: the gradient becomes zero; root [out] is memory
+ * for the call. */
 void optimizer_factored_first(float *column, int64_t out, struct adam_rates rates);
 float optimizer_factored_moments(float *row, float *column, const float *gradient, int64_t count,
                                  int64_t in, int64_t out, struct adam_rates rates);

@@ -115,8 +115,8 @@ VECTOR_INLINE void ask(struct ahead ahead, int64_t line)
     __builtin_prefetch(ahead.from + at / PANEL * ahead.step + at % PANEL, 0, 2);
 }
 
-/* The first of as few parts of n as hold `most` each, which differ by one at most: half of `most` or
- * more where n is. */
+/* The first of as few parts of n as hold `most` each, which differ by one at most: half of `most`
+ * or more where n is. */
 VECTOR_INLINE int64_t even_part(int64_t n, int64_t most)
 {
     return n / ((n + most - 1) / most);
@@ -283,7 +283,7 @@ VECTOR_INLINE void dots_tile(float *y, int64_t y_step, const float *x, const flo
             y[a * y_step + i] += vector_sum(&sum[a][i]);
 }
 
-/* While a tile of rows meets these columns of w, one of the columns after them comes from memory. */
+/* While a tile of rows meets these columns of w, one of the next columns comes from memory. */
 VECTOR_INLINE void dots_rows(float *y, int64_t y_step, const float *x, const float *w, int64_t n,
                              int64_t rows, const int columns)
 {

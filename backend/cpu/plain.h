@@ -23,8 +23,9 @@ void plain_gradient_groups(struct backend *backend, const struct tensor *d_weigh
 /* The most rows of a gradient's matrix that are computed together. */
 enum { PLAIN_INPUTS = 64 };
 
-/* Rows first .. first+count-1, at most PLAIN_INPUTS, of x [rows, in]^T d_y [rows, out], added to d_w
- * [count, out]; on the calling thread, and to the bit what plain_gradient_groups() adds there. */
+/* Rows first .. first+count-1, at most PLAIN_INPUTS, of x [rows, in]^T d_y [rows, out], added to
+ * d_w [count, out]; on the calling thread, and to the bit what plain_gradient_groups() adds there.
+ */
 void plain_gradient_rows(float *d_w, const float *x, const float *d_y, int64_t rows, int64_t in,
                          int64_t out, int64_t first, int64_t count);
 
