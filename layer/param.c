@@ -29,14 +29,20 @@ static bool grow(struct param_list *list)
     return true;
 }
 
-static struct tensor take_like(struct param_list *list, struct param_spec spec)
+static struct tensor take_from(const struct param_list *list, struct arena *arena,
+                               struct param_spec spec)
 {
     const enum dtype real = list->backend->real;
     if (spec.rank == 1)
-        return tensor_1d(list->arena, real, spec.dim[0]);
+        return tensor_1d(arena, real, spec.dim[0]);
     if (spec.rank == 2)
-        return tensor_2d(list->arena, real, spec.dim[0], spec.dim[1]);
-    return tensor_3d(list->arena, real, spec.dim[0], spec.dim[1], spec.dim[2]);
+        return tensor_2d(arena, real, spec.dim[0], spec.dim[1]);
+    return tensor_3d(arena, real, spec.dim[0], spec.dim[1], spec.dim[2]);
+}
+
+static struct tensor take_like(const struct param_list *list, struct param_spec spec)
+{
+    return take_from(list, list->arena, spec);
 }
 
 /* For others to read, without data. */
@@ -55,11 +61,7 @@ static struct tensor take_side(struct param_list *list, struct param_spec spec)
 
 static struct tensor take_gradient(struct param_list *list, struct param_spec spec)
 {
-    if (!list->gradients)
-        return take_side(list, spec);
-    struct tensor gradient = shape_of(list, spec);
-    gradient.data = tensor_1d(list->gradients, gradient.dtype, tensor_count(&gradient)).data;
-    return gradient;
+    return list->gradients ? take_from(list, list->gradients, spec) : take_side(list, spec);
 }
 
 /* A matrix that is kept in int8 alone, or in a file, has no data. */

@@ -25,9 +25,10 @@ struct model {
     struct arena arena;       /* owned: values, gradients, moments */
     struct arena products;    /* owned: of a batch's gradients that are not stored, what does not
                                  lie in its pass's arena; empty where all are stored */
+    struct arena host;        /* owned: parameters' names */
     struct arena gradients;   /* owned: those that are stored, where they lend their memory */
-    size_t encoder_gradients, decoder_gradients; /* where in it those of the two begin */
-    struct arena host;                           /* owned: parameters' names */
+    size_t encoder_gradients; /* where in it the encoder's begin, */
+    size_t decoder_gradients; /* and the decoder's */
     struct param_list params;
     struct embedding source_embedding, target_embedding;
     struct output output;

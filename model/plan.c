@@ -44,6 +44,12 @@ static void add_matrix(struct plan_part *part, enum plan_side side, int64_t in, 
 
 /* -- layers -- */
 
+/* Gates and cells of a token, for the backward pass. */
+static double lstm_room(int64_t hidden)
+{
+    return (double)(5 * hidden);
+}
+
 static void add_lstm(struct plan_part *part, enum plan_side side, int64_t in, int64_t hidden,
                      int64_t dim, bool has_projection)
 {
@@ -52,7 +58,7 @@ static void add_lstm(struct plan_part *part, enum plan_side side, int64_t in, in
     if (has_projection)
         add_matrix(part, side, hidden, dim);
     part->parameters += 4 * hidden;
-    part->kept[side] = (double)(5 * hidden + 2 * dim + (in > dim ? in : 0));
+    part->kept[side] = lstm_room(hidden) + (double)(2 * dim + (in > dim ? in : 0));
     part->scratch[side] = (double)(dim + in);
 }
 
@@ -180,7 +186,7 @@ static void add_decoder(struct plan *plan, const struct config *config)
         struct plan_part *part = add_part(plan, PLAN_LAYER, "decoder.%lld.lstm", (long long)l);
         add_lstm(part, PLAN_TARGET, reads_context ? 2 * dim : dim, hidden, dim,
                  model->decoder.projection);
-        part->room = l > 1 || !model->decoder.input_feeding ? (double)(5 * hidden) : 0;
+        part->room = l > 1 || !model->decoder.input_feeding ? lstm_room(hidden) : 0;
         if (model->moe.after.decoder[l])
             add_moe(plan, PLAN_TARGET, config, "decoder", l);
         plan->cells += 2 * (hidden + dim);

@@ -25,15 +25,14 @@ struct plan_part {
     char name[PLAN_NAME_BYTES];
     enum plan_kind kind;
     int64_t parameters;
-    int64_t packable;          /* of these, in matrices that layers read */
-    int64_t rounded_bytes;     /* of matrices in int8 with their scales; 0: never in int8 */
-    int64_t largest;           /* numbers of the largest matrix that is packed late */
-    int64_t groups;            /* matrices of a shape that lie in one tensor */
-    int64_t factored;          /* second moments under train.optimizer.experts=factored */
-    double work[PLAN_N_SIDES]; /* multiply-adds a token of the side */
-    double kept[PLAN_N_SIDES]; /* numbers a token leaves for the backward pass */
-    double room; /* of what a target token leaves: numbers that gradients of the encoder may lend
-                    their memory to */
+    int64_t packable;              /* of these, in matrices that layers read */
+    int64_t rounded_bytes;         /* of matrices in int8 with their scales; 0: never in int8 */
+    int64_t largest;               /* numbers of the largest matrix that is packed late */
+    int64_t groups;                /* matrices of a shape that lie in one tensor */
+    int64_t factored;              /* second moments under train.optimizer.experts=factored */
+    double work[PLAN_N_SIDES];     /* multiply-adds a token of the side */
+    double kept[PLAN_N_SIDES];     /* numbers a token leaves for the backward pass */
+    double room;                   /* of these, what gradients may lend their memory to */
     double products[PLAN_N_SIDES]; /* and for its gradients, where they are not stored */
     double scratch[PLAN_N_SIDES];  /* numbers a token needs beside while this part goes backward */
 };

@@ -110,18 +110,20 @@ static void cpu_adam_step(struct backend *backend, const struct tensor *value,
 
 /* -- factored second moments -- */
 
-void optimizer_factored_first(float *column, int64_t out, struct adam_rates rates)
+void optimizer_factored_decay(float *moments, int64_t count, struct adam_rates rates)
 {
-    for (int64_t j = 0; j < out; j++)
-        column[j] *= rates.keep2;
+    for (int64_t i = 0; i < count; i++)
+        moments[i] *= rates.keep2;
 }
 
-/* row [count] = keep * row + add_row * sums of squares of each row, column [out] += add_column *
+/* row [count] = keep * row + add / out * sums of squares of each row, column [out] += add / in *
  * those of each column. */
-KERNEL static float factored_moments(float *restrict row, float *restrict column,
-                                     const float *restrict gradient, int64_t count, int64_t out,
-                                     float keep, float add_row, float add_column)
+KERNEL float optimizer_factored_moments(float *restrict row, float *restrict column,
+                                        const float *restrict gradient, int64_t count, int64_t in,
+                                        int64_t out, struct adam_rates rates)
 {
+    const float add = rates.add2 * rates.gradient_scale * rates.gradient_scale;
+    const float add_row = add / (float)out, add_column = add / (float)in;
     float largest = 0;
     for (int64_t i = 0; i < count; i++) {
         const float *restrict g = gradient + i * out;
@@ -133,25 +135,17 @@ KERNEL static float factored_moments(float *restrict row, float *restrict column
             column[j] += add_column * square;
             largest = magnitude > largest ? magnitude : largest;
         }
-        row[i] = keep * row[i] + add_row * sum;
+        row[i] = rates.keep2 * row[i] + add_row * sum;
     }
     return largest;
 }
 
-float optimizer_factored_moments(float *row, float *column, const float *gradient, int64_t count,
-                                 int64_t in, int64_t out, struct adam_rates rates)
-{
-    const float add = rates.add2 * rates.gradient_scale * rates.gradient_scale;
-    return factored_moments(row, column, gradient, count, out, rates.keep2, add / (float)out,
-                            add / (float)in);
-}
-
 /* value -= step * gradient / (sqrt(estimate) + epsilon); the root is the product of a row's and a
  * column's, which go to root [out]. */
-KERNEL static void factored_update(float *restrict value, float *restrict root,
-                                   const float *restrict row, const float *restrict column,
-                                   float *restrict gradient, int64_t in, int64_t out,
-                                   struct adam_rates rates)
+KERNEL void optimizer_factored_update(float *restrict value, const float *restrict row,
+                                      const float *restrict column, float *restrict root,
+                                      float *restrict gradient, int64_t in, int64_t out,
+                                      struct adam_rates rates)
 {
     double mean = 0;
     for (int64_t i = 0; i < in; i++)
@@ -170,20 +164,14 @@ KERNEL static void factored_update(float *restrict value, float *restrict root,
     }
 }
 
-void optimizer_factored_update(float *value, const float *row, const float *column, float *root,
-                               float *gradient, int64_t in, int64_t out, struct adam_rates rates)
-{
-    factored_update(value, root, row, column, gradient, in, out, rates);
-}
-
 /* The matrix is read twice, the second time from a cache. One whose gradient is zero keeps its
  * values, and they are not touched. */
 static void adam_factored(float *value, float *row, float *column, float *root, float *gradient,
                           int64_t in, int64_t out, struct adam_rates rates)
 {
-    optimizer_factored_first(column, out, rates);
+    optimizer_factored_decay(column, out, rates);
     if (optimizer_factored_moments(row, column, gradient, in, in, out, rates) > 0)
-        factored_update(value, root, row, column, gradient, in, out, rates);
+        optimizer_factored_update(value, row, column, root, gradient, in, out, rates);
 }
 
 static void cpu_adam_factored_step(struct backend *backend, const struct tensor *value,

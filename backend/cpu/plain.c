@@ -102,17 +102,12 @@ VECTOR_INLINE void product_few(float *restrict y, struct coefficients c, const f
     }
 }
 
-/* Memory that is asked for while others are multiplied: every second line of it, which brings the
- * other. */
-struct ahead {
-    const float *from; /* rows of PANEL numbers */
-    int64_t step;
-};
-
-VECTOR_INLINE void ask(struct ahead ahead, int64_t line)
+/* Asks for memory that is wanted soon, rows of PANEL numbers that follow each other after `width`:
+ * for the `pair`th two lines of it, as the first brings the second. */
+VECTOR_INLINE void ask(const float *next, int64_t width, int64_t pair)
 {
-    const int64_t at = line * 2 * LINE;
-    __builtin_prefetch(ahead.from + at / PANEL * ahead.step + at % PANEL, 0, 2);
+    const int64_t at = pair * 2 * LINE;
+    __builtin_prefetch(next + at / PANEL * width + at % PANEL, 0, 2);
 }
 
 /* The first of as few parts of n as hold `most` each, which differ by one at most: half of `most`
@@ -138,14 +133,14 @@ VECTOR_INLINE void pack_coefficients(float *restrict packed, struct coefficients
 
 /* The sums of `rows` rows and BLOCK_VECTORS vectors of columns, in registers over all terms. */
 VECTOR_INLINE void block_tile(float *restrict y, int64_t width, const float *restrict packed,
-                              const vector *restrict block, int64_t terms, struct ahead ahead,
+                              const vector *restrict block, int64_t terms, const float *next,
                               const int rows)
 {
     vector sum[MANY_ROWS][BLOCK_VECTORS];
     for (int a = 0; a < rows; a++)
         memcpy(sum[a], y + a * width, sizeof sum[a]);
     for (int64_t b = 0; b < terms; b++) {
-        ask(ahead, b);
+        ask(next, width, b);
         for (int a = 0; a < rows; a++)
             for (int v = 0; v < BLOCK_VECTORS; v++)
                 sum[a][v] += packed[b * rows + a] * block[b * BLOCK_VECTORS + v];
@@ -157,32 +152,32 @@ VECTOR_INLINE void block_tile(float *restrict y, int64_t width, const float *res
 /* All rows of a block's columns. */
 VECTOR_INLINE void block_rows(float *restrict y, int64_t width, const float *restrict packed,
                               const vector *restrict block, int64_t rows, int64_t terms,
-                              struct ahead ahead)
+                              const float *next)
 {
     for (int64_t a = 0; a < rows;) {
         const int64_t size = even_part(rows - a, MANY_ROWS);
         float *const target = y + a * width;
         switch (size) {
         case 12:
-            block_tile(target, width, packed, block, terms, ahead, 12);
+            block_tile(target, width, packed, block, terms, next, 12);
             break;
         case 11:
-            block_tile(target, width, packed, block, terms, ahead, 11);
+            block_tile(target, width, packed, block, terms, next, 11);
             break;
         case 10:
-            block_tile(target, width, packed, block, terms, ahead, 10);
+            block_tile(target, width, packed, block, terms, next, 10);
             break;
         case 9:
-            block_tile(target, width, packed, block, terms, ahead, 9);
+            block_tile(target, width, packed, block, terms, next, 9);
             break;
         case 8:
-            block_tile(target, width, packed, block, terms, ahead, 8);
+            block_tile(target, width, packed, block, terms, next, 8);
             break;
         case 7:
-            block_tile(target, width, packed, block, terms, ahead, 7);
+            block_tile(target, width, packed, block, terms, next, 7);
             break;
         default:
-            block_tile(target, width, packed, block, terms, ahead, 6);
+            block_tile(target, width, packed, block, terms, next, 6);
             break;
         }
         packed += terms * size;
@@ -211,7 +206,7 @@ VECTOR_INLINE void product_panels(float *restrict y, struct coefficients c, cons
         for (int64_t i = j; i < j + PANEL; i += BLOCK_COLUMNS) {
             vector block[PANEL_TERMS * BLOCK_VECTORS];
             copy_block(block, w + i, width, terms);
-            block_rows(y + i, width, packed, block, rows, terms, (struct ahead){next, width});
+            block_rows(y + i, width, packed, block, rows, terms, next);
             next += PANEL_TERMS / PANEL_BLOCKS * width;
         }
     }

@@ -159,10 +159,9 @@ static void cpu_product_adam_factored_step(struct backend *backend, const struct
         const int thread = omp_get_thread_num();
         float *const own_row = floats(row) + e * in, *const own_column = floats(column) + e * out;
         float *const own = floats(room) + thread * size;
-        optimizer_factored_first(own_column, out, rates);
+        optimizer_factored_decay(own_column, out, rates);
         if (factors.rows == 0) {
-            for (int64_t i = 0; i < in; i++)
-                own_row[i] *= rates.keep2;
+            optimizer_factored_decay(own_row, in, rates);
             continue;
         }
         float largest = 0;
