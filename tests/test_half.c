@@ -102,12 +102,28 @@ static const int64_t shapes[][3] = {{1, 1, 1},    {14, 64, 64},    {15, 65, 65},
                                     {127, 16, 3}, {29, 1100, 130}, {253, 30, 70}, {5, 2100, 16}};
 enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
 
+/* Numbers after a result that nobody may touch: adding 0 to one would show. */
+enum { GUARD = 64 };
+
+static float *guard(float *after)
+{
+    for (int i = 0; i < GUARD; i++)
+        after[i] = -0.0f;
+    return after;
+}
+
+static void expect_guard(const float *after, const char *what, const int64_t shape[3])
+{
+    float untouched[GUARD];
+    expect_same(after, guard(untouched), GUARD, what, shape);
+}
+
 static void check_product(const int64_t shape[3], const struct gemm_end *end)
 {
     const int64_t rows = shape[0], k = shape[1], n = shape[2], count = rows * n;
     float *x = draw(rows, k, 1), *w = draw(k, n, 2), *turned = transpose(w, k, n);
     float *start = draw(rows, n, 4), *wanted = take((size_t)count * sizeof *wanted);
-    float *y = take((size_t)count * sizeof *y);
+    float *y = take((size_t)(count + GUARD) * sizeof *y);
     void *packed = take(half_packed_bytes(k, n)), *memory = take(half_product_bytes(k, 3));
     for (int64_t i = 0; i < count; i++) {
         float sum = (end->accumulate ? start[i] : 0) + (end->bias ? end->bias[i % n] : 0);
@@ -118,8 +134,10 @@ static void check_product(const int64_t shape[3], const struct gemm_end *end)
         for (int transposed = 0; transposed < 2; transposed++) {
             half_pack(packed, transposed ? turned : w, transposed, k, n, n_threads);
             memcpy(y, start, (size_t)count * sizeof *y);
+            guard(y + count);
             half_product(memory, packed, y, x, rows, k, n, end, n_threads);
             expect_same(y, wanted, count, "product", shape);
+            expect_guard(y + count, "after a product", shape);
         }
     free(x), free(w), free(turned), free(start), free(wanted), free(y), free(packed), free(memory);
 }
@@ -141,14 +159,17 @@ static void check_gradient(const int64_t shape[3])
 {
     const int64_t rows = shape[1], in = shape[0], out = shape[2], count = in * out;
     float *x = draw(rows, in, 1), *d_y = draw(rows, out, 2), *start = draw(in, out, 3);
-    float *wanted = take((size_t)count * sizeof *wanted), *d_w = take((size_t)count * sizeof *d_w);
+    float *wanted = take((size_t)count * sizeof *wanted),
+          *d_w = take((size_t)(count + GUARD) * sizeof *d_w);
     void *memory = take(half_gradient_bytes(3));
     for (int64_t i = 0; i < count; i++)
         wanted[i] = add_products(start[i], x + i / out, in, d_y + i % out, out, rows);
     for (int n_threads = 1; n_threads <= 3; n_threads++) {
         memcpy(d_w, start, (size_t)count * sizeof *d_w);
+        guard(d_w + count);
         half_gradient(memory, d_w, x, d_y, rows, in, out, n_threads);
         expect_same(d_w, wanted, count, "gradient", shape);
+        expect_guard(d_w + count, "after a gradient", shape);
     }
     free(x), free(d_y), free(start), free(wanted), free(d_w), free(memory);
 }

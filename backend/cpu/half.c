@@ -1,6 +1,7 @@
 /* Products in fp16. */
 #include "backend/cpu/half.h"
 
+#include <omp.h>
 #include <string.h>
 
 #include "backend/cpu/context.h"
@@ -83,23 +84,48 @@ struct square {
     bool is_added; /* to what y holds */
 };
 
+/* What is done with the sums of a chunk. */
+struct chunk_end {
+    __m512 scale[PANEL / SIDE]; /* of columns */
+    const float *bias;          /* [columns] or NULL */
+    bool is_added;
+};
+
 /* y (+)= the sums of a chunk, back in scale. */
-HALF_INLINE void add_sums(const struct square *s, float *y, const __m512h sums[2], float row_scale,
-                          const float *column_scale, bool is_added, const float *bias)
+HALF_INLINE void add_sums(float *y, const __m512h sums[2], float row_scale,
+                          const struct chunk_end *end, int64_t columns)
 {
     for (int64_t q = 0; q < PANEL / SIDE; q++) {
-        const __mmask16 mask = mask_of(s->columns - q * SIDE);
+        const __mmask16 mask = mask_of(columns - q * SIDE);
         const __m512d half = _mm512_castph_pd(sums[q / 2]);
         const __m256d quarter =
             q % 2 ? _mm512_extractf64x4_pd(half, 1) : _mm512_castpd512_pd256(half);
         const __m512 sum = _mm512_cvtxph_ps(_mm256_castpd_ph(quarter));
-        __m512 before = is_added ? _mm512_maskz_loadu_ps(mask, y + q * SIDE) : _mm512_setzero_ps();
-        if (bias)
-            before = _mm512_add_ps(before, _mm512_maskz_loadu_ps(mask, bias + q * SIDE));
-        const __m512 scale =
-            _mm512_mul_ps(_mm512_set1_ps(row_scale), _mm512_loadu_ps(column_scale + q * SIDE));
+        __m512 before =
+            end->is_added ? _mm512_maskz_loadu_ps(mask, y + q * SIDE) : _mm512_setzero_ps();
+        if (end->bias)
+            before = _mm512_add_ps(before, _mm512_maskz_loadu_ps(mask, end->bias + q * SIDE));
+        const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(row_scale), end->scale[q]);
         _mm512_mask_storeu_ps(y + q * SIDE, mask, _mm512_fmadd_ps(sum, scale, before));
     }
+}
+
+HALF_INLINE void add_rows(float *y, int64_t stride, __m512h sums[GROUP][2], const float *row_scale,
+                          const struct chunk_end *end, int64_t columns, const int rows)
+{
+#    pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)
+        add_sums(y + r * stride, sums[r], row_scale[r], end, columns);
+}
+
+/* While term k of a chunk is multiplied, asks for that of the next one and for a row of y, which
+ * the chunk's end changes. */
+HALF_INLINE void ask_ahead(const struct square *s, const uint16_t *b, int64_t k, int64_t rows)
+{
+    for (int64_t j = 0; j < PANEL; j += PANEL / 2)
+        __builtin_prefetch(b + (CHUNK + k) * PANEL + j);
+    for (int64_t j = 0; j < PANEL && k < rows; j += SIDE)
+        __builtin_prefetch(s->y + k * s->stride + j, 1);
 }
 
 /* The square of a constant number of rows; a row's terms stand k_step apart, rows r_step. */
@@ -117,6 +143,7 @@ HALF_INLINE void multiply(const struct square *s, const int rows, const int k_st
         for (int64_t k = 0; k < depth; k++) {
             const __m512h left = _mm512_loadu_ph(b + k * PANEL);
             const __m512h right = _mm512_loadu_ph(b + k * PANEL + PANEL / 2);
+            ask_ahead(s, b, k, rows);
 #    pragma GCC unroll 14
             for (int r = 0; r < rows; r++) {
                 const __m512h one =
@@ -125,11 +152,16 @@ HALF_INLINE void multiply(const struct square *s, const int rows, const int k_st
                 sums[r][1] = _mm512_fmadd_ph(one, right, sums[r][1]);
             }
         }
-#    pragma GCC unroll 14
-        for (int r = 0; r < rows; r++)
-            add_sums(s, s->y + r * s->stride, sums[r], s->row_scale[first / CHUNK * rows + r],
-                     s->column_scale + first / CHUNK * PANEL, first > 0 || s->is_added,
-                     first > 0 ? NULL : s->bias);
+        const int64_t chunk = first / CHUNK;
+        struct chunk_end end = {.bias = first > 0 ? NULL : s->bias,
+                                .is_added = first > 0 || s->is_added};
+        for (int64_t q = 0; q < PANEL / SIDE; q++)
+            end.scale[q] = _mm512_loadu_ps(s->column_scale + chunk * PANEL + q * SIDE);
+        /* Most often there is nothing to choose for each number. */
+        if (s->columns >= PANEL && end.is_added && !end.bias)
+            add_rows(s->y, s->stride, sums, s->row_scale + chunk * rows, &end, PANEL, rows);
+        else
+            add_rows(s->y, s->stride, sums, s->row_scale + chunk * rows, &end, s->columns, rows);
     }
 }
 
@@ -365,26 +397,31 @@ void half_product(void *memory, const void *packed, float *y, const float *x, in
                   int64_t k, int64_t n, const struct gemm_end *end, int n_threads)
 {
     const struct product product = {packed, y, x, k, n, end};
-    const int64_t blocks = parts_of(rows, BLOCK_ROWS), panels = panels_of(n);
-    /* Few rows are rounded by every thread, for some of the columns. */
-    const int64_t sides = blocks >= 2 * n_threads ? 1 : smaller(n_threads, panels);
+    const int64_t panels = panels_of(n), few = parts_of(rows, BLOCK_ROWS);
+    /* Many blocks of rows are as many for each thread; few are rounded by every thread, for some of
+     * the columns. */
+    const bool is_many = few >= 2 * n_threads;
+    const int64_t blocks = is_many ? parts_of(few, n_threads) * n_threads : few;
+    const int64_t sides = is_many ? 1 : smaller(n_threads, panels);
     const size_t step = half_product_bytes(k, 1);
 #    pragma omp parallel for num_threads(n_threads) schedule(static) if (n_threads > 1)
     for (int part = 0; part < n_threads; part++) {
         float *scales = (float *)((char *)memory + (size_t)part * step);
         const int64_t last = part_start(blocks * sides, part + 1, n_threads);
-        for (int64_t i = part_start(blocks * sides, part, n_threads); i < last; i++) {
+        for (int64_t i = part_start(blocks * sides, part, n_threads), next; i < last; i = next) {
+            const int row_block = (int)(i / sides), side = (int)(i % sides);
+            next = smaller(last, (row_block + 1) * sides);
             struct block block = {.a = (uint32_t *)(scales + BLOCK_SCALES),
                                   .scales = scales,
-                                  .row = part_start(rows, (int)(i / sides), (int)blocks)};
-            block.rows = part_start(rows, (int)(i / sides) + 1, (int)blocks) - block.row;
+                                  .row = part_start(rows, row_block, (int)blocks)};
+            block.rows = part_start(rows, row_block + 1, (int)blocks) - block.row;
             block.n_groups = parts_of(block.rows, GROUP);
-            const int side = (int)(i % sides);
+            const int64_t last_panel = part_start(panels, side + (int)(next - i), (int)sides);
             for (; block.first < k; block.first += BLOCK_DEPTH) {
                 block.depth = smaller(k - block.first, BLOCK_DEPTH);
                 round_block(&product, &block);
-                for (int64_t panel = part_start(panels, side, (int)sides);
-                     panel < part_start(panels, side + 1, (int)sides); panel++)
+                for (int64_t panel = part_start(panels, side, (int)sides); panel < last_panel;
+                     panel++)
                     multiply_panel(&product, &block, panel);
             }
         }
@@ -393,14 +430,16 @@ void half_product(void *memory, const void *packed, float *y, const float *x, in
 
 /* -- gradients -- */
 
+/* As one thread sees it: of rounded parts of x^T and of d_y, and of their scales, those of the
+ * matrix's longer side are its own, the others everybody's. */
 struct gradient {
     float *d_w;
     const float *x, *d_y;
     int64_t in, out;
-    /* a thread's own: rounded parts of x^T and of d_y, and their scales */
     float *row_scales, *column_scales;
     uint32_t *a;
     uint16_t *b;
+    int thread, n_threads;
 };
 
 enum {
@@ -436,13 +475,16 @@ struct region {
     int64_t row, depth, first_in, last_in, first_out, last_out;
 };
 
-/* A chunk of all inputs after the other, so that x is read once. */
-static void round_inputs(const struct gradient *g, const struct region *r)
+/* Part `part` of n_parts of the inputs; a chunk of them all after the other, so that x is read
+ * once. */
+static void round_inputs(const struct gradient *g, const struct region *r, int part, int n_parts)
 {
     const int64_t chunks = parts_of(r->depth, CHUNK), inputs = r->last_in - r->first_in;
     const int n_groups = (int)parts_of(inputs, GROUP);
+    const int first_group = (int)part_start(n_groups, part, n_parts);
+    const int last_group = (int)part_start(n_groups, part + 1, n_parts);
     for (int64_t first = 0; first < r->depth; first += CHUNK)
-        for (int i = 0; i < n_groups; i++) {
+        for (int i = first_group; i < last_group; i++) {
             const int64_t from = part_start(inputs, i, n_groups);
             const int64_t count = part_start(inputs, i + 1, n_groups) - from;
             round_group(g->a + from * r->depth + first * count,
@@ -452,10 +494,13 @@ static void round_inputs(const struct gradient *g, const struct region *r)
         }
 }
 
-static void round_outputs(const struct gradient *g, const struct region *r)
+/* Likewise of the outputs. */
+static void round_outputs(const struct gradient *g, const struct region *r, int part, int n_parts)
 {
-    for (int64_t o = r->first_out; o < r->last_out; o += PANEL) {
-        const int64_t panel = (o - r->first_out) / PANEL;
+    const int64_t panels = panels_of(r->last_out - r->first_out);
+    for (int64_t panel = part_start(panels, part, n_parts);
+         panel < part_start(panels, part + 1, n_parts); panel++) {
+        const int64_t o = r->first_out + panel * PANEL;
         round_panel(g->b + panel * r->depth * PANEL,
                     g->column_scales + panel * parts_of(r->depth, CHUNK) * PANEL,
                     g->d_y + r->row * g->out + o, g->out, r->depth, r->last_out - o);
@@ -484,6 +529,18 @@ static void multiply_region(const struct gradient *g, const struct region *r)
         }
 }
 
+/* Rounds part `part` of n_parts of one operand's numbers. */
+typedef void round_part(const struct gradient *g, const struct region *r, int part, int n_parts);
+
+/* What all threads share of a region is rounded by them together, after all have used what was
+ * there before. */
+static void round_shared(const struct gradient *g, const struct region *r, round_part *round)
+{
+#    pragma omp barrier
+    round(g, r, g->thread, g->n_threads);
+#    pragma omp barrier
+}
+
 /* The operand of the matrix's shorter side is rounded once, if it is not long, and the other one
  * block by block. */
 static void gradient_wide(const struct gradient *g, struct region r)
@@ -491,10 +548,10 @@ static void gradient_wide(const struct gradient *g, struct region r)
     const int64_t last_in = r.last_in, first_out = r.first_out, last_out = r.last_out;
     for (; r.first_in < last_in; r.first_in = r.last_in) {
         r.last_in = smaller(last_in, r.first_in + GRADIENT_INPUTS);
-        round_inputs(g, &r);
+        round_shared(g, &r, round_inputs);
         for (r.first_out = first_out; r.first_out < last_out; r.first_out = r.last_out) {
             r.last_out = smaller(last_out, r.first_out + PANEL);
-            round_outputs(g, &r);
+            round_outputs(g, &r, 0, 1);
             multiply_region(g, &r);
         }
     }
@@ -505,13 +562,19 @@ static void gradient_tall(const struct gradient *g, struct region r)
     const int64_t last_out = r.last_out, first_in = r.first_in, last_in = r.last_in;
     for (; r.first_out < last_out; r.first_out = r.last_out) {
         r.last_out = smaller(last_out, r.first_out + GRADIENT_OUTPUTS);
-        round_outputs(g, &r);
+        round_shared(g, &r, round_outputs);
         for (r.first_in = first_in; r.first_in < last_in; r.first_in = r.last_in) {
             r.last_in = smaller(last_in, r.first_in + 4 * GROUP);
-            round_inputs(g, &r);
+            round_inputs(g, &r, 0, 1);
             multiply_region(g, &r);
         }
     }
+}
+
+/* A thread's memory: scales of rows and of columns, then a and b. */
+static float *gradient_memory(void *memory, int thread)
+{
+    return (float *)((char *)memory + (size_t)thread * GRADIENT_BYTES);
 }
 
 void half_gradient(void *memory, float *d_w, const float *x, const float *d_y, int64_t rows,
@@ -521,21 +584,26 @@ void half_gradient(void *memory, float *d_w, const float *x, const float *d_y, i
     const int64_t chunk = chunks ? parts_of(parts_of(rows, chunks), CHUNK) * CHUNK : 0;
     const bool is_wide = out >= in;
     const int64_t panels = panels_of(is_wide ? out : in);
-#    pragma omp parallel for num_threads(n_threads) schedule(static) if (n_threads > 1)
-    for (int part = 0; part < n_threads; part++) {
-        float *own = (float *)((char *)memory + (size_t)part * GRADIENT_BYTES);
-        uint32_t *a = (uint32_t *)(own + GRADIENT_CHUNKS * (GRADIENT_INPUTS + GRADIENT_OUTPUTS));
-        const struct gradient g = {.d_w = d_w,
-                                   .x = x,
-                                   .d_y = d_y,
-                                   .in = in,
-                                   .out = out,
-                                   .row_scales = own,
-                                   .column_scales = own + GRADIENT_CHUNKS * GRADIENT_INPUTS,
-                                   .a = a,
-                                   .b = (uint16_t *)(a + GRADIENT_ROWS * GRADIENT_INPUTS)};
-        const int64_t first = part_start(panels, part, n_threads) * PANEL;
-        const int64_t last = part_start(panels, part + 1, n_threads) * PANEL;
+#    pragma omp parallel num_threads(n_threads) if (n_threads > 1)
+    {
+        const int thread = omp_get_thread_num(), n_there = omp_get_num_threads();
+        float *const for_a = gradient_memory(memory, is_wide ? 0 : thread);
+        float *const for_b = gradient_memory(memory, is_wide ? thread : 0);
+        const int64_t n_scales = GRADIENT_CHUNKS * (GRADIENT_INPUTS + GRADIENT_OUTPUTS);
+        const struct gradient g = {
+            .d_w = d_w,
+            .x = x,
+            .d_y = d_y,
+            .in = in,
+            .out = out,
+            .row_scales = for_a,
+            .column_scales = for_b + GRADIENT_CHUNKS * GRADIENT_INPUTS,
+            .a = (uint32_t *)(for_a + n_scales),
+            .b = (uint16_t *)(for_b + n_scales + GRADIENT_ROWS * GRADIENT_INPUTS),
+            .thread = thread,
+            .n_threads = n_there};
+        const int64_t first = part_start(panels, thread, n_there) * PANEL;
+        const int64_t last = part_start(panels, thread + 1, n_there) * PANEL;
         for (int64_t row = 0; row < rows; row += chunk) {
             const struct region region = {.row = row,
                                           .depth = smaller(rows - row, chunk),
