@@ -14,7 +14,7 @@
 #include "backend/cpu/half.h"
 #include "base/random.h"
 
-enum { CHUNK = 64, SKIPPED = 77 };
+enum { CHUNK = 128, STRETCH = 64, SKIPPED = 77 };
 
 /* To the nearest number of fp16, ties to even: 11 bits, of which the lowest is worth 2^-24. */
 static double round_to_half(long double x)
@@ -36,9 +36,21 @@ static double scale_of(const float *x, int64_t count, int64_t step)
     return largest > 0 ? ldexp(1, 3 - ilogbf(largest)) : ldexp(1, 103);
 }
 
-/* sum += the products of numbers `a_step` and `b_step` apart: each chunk scaled, rounded and summed
- * in fp16, then added in f32. Exact is what is rounded: a product has 22 bits, and with a sum fits
- * into 64. */
+/* In fp16, the products of numbers `a_step` and `b_step` apart, scaled and rounded. Exact is what
+ * is rounded: a product has 22 bits, and with a sum fits into 64. */
+static double sum_stretch(const float *a, int64_t a_step, double a_scale, const float *b,
+                          int64_t b_step, double b_scale, int64_t count)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++)
+        sum = round_to_half((long double)round_to_half(a_scale * a[i * a_step]) *
+                                round_to_half(b_scale * b[i * b_step]) +
+                            sum);
+    return sum;
+}
+
+/* sum += the products of a and b: each chunk scaled alike, its stretches summed in fp16, as are
+ * their sums, then added in f32. */
 static float add_products(float sum, const float *a, int64_t a_step, const float *b, int64_t b_step,
                           int64_t count)
 {
@@ -47,10 +59,11 @@ static float add_products(float sum, const float *a, int64_t a_step, const float
         const double a_scale = scale_of(a + first * a_step, left, a_step);
         const double b_scale = scale_of(b + first * b_step, left, b_step);
         double chunk = 0;
-        for (int64_t i = first; i < first + left; i++)
-            chunk = round_to_half((long double)round_to_half(a_scale * a[i * a_step]) *
-                                      round_to_half(b_scale * b[i * b_step]) +
-                                  chunk);
+        for (int64_t i = first; i < first + left; i += STRETCH)
+            chunk = round_to_half(
+                chunk + sum_stretch(a + i * a_step, a_step, a_scale, b + i * b_step, b_step,
+                                    b_scale,
+                                    first + left - i < STRETCH ? first + left - i : STRETCH));
         sum = fmaf((float)chunk, (float)(1 / a_scale) * (float)(1 / b_scale), sum);
     }
     return sum;
@@ -98,8 +111,9 @@ static float *transpose(const float *x, int64_t rows, int64_t columns)
 }
 
 /* Rows, terms, columns. */
-static const int64_t shapes[][3] = {{1, 1, 1},    {14, 64, 64},    {15, 65, 65},  {13, 63, 17},
-                                    {127, 16, 3}, {29, 1100, 130}, {253, 30, 70}, {5, 2100, 16}};
+static const int64_t shapes[][3] = {{1, 1, 1},       {14, 64, 64},  {15, 65, 65},
+                                    {13, 63, 17},    {127, 16, 3},  {9, 129, 66},
+                                    {29, 1100, 130}, {253, 30, 70}, {5, 2100, 16}};
 enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
 
 /* Numbers after a result that nobody may touch: adding 0 to one would show. */
@@ -184,6 +198,22 @@ static void gradients_are_their_sums(void **state)
     check_gradient((const int64_t[3]){310, 10, 300});
 }
 
+/* The largest sum of a chunk is a number of fp16. */
+static void largest_sums_are_finite(void **state)
+{
+    (void)state;
+    enum { K = CHUNK };
+    float x[K], y;
+    void *packed = take(half_packed_bytes(K, 1)), *memory = take(half_product_bytes(K, 1));
+    for (int i = 0; i < K; i++)
+        x[i] = 2 - ldexpf(1, -10); /* the largest below 2 in fp16 */
+    half_pack(packed, x, false, K, 1, 1);
+    half_product(memory, packed, &y, x, 1, K, 1, &(struct gemm_end){0}, 1);
+    assert_float_equal(y, add_products(0, x, 1, x, 1, K), 0);
+    assert_float_equal(y, K * x[0] * x[0], 1); /* of 512, 2^-11 at each sum */
+    free(packed), free(memory);
+}
+
 /* What is not finite stays so, and touches its own row alone. */
 static void infinities_show(void **state)
 {
@@ -202,9 +232,9 @@ static void infinities_show(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(products_are_their_sums),
-                                       cmocka_unit_test(gradients_are_their_sums),
-                                       cmocka_unit_test(infinities_show)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_are_their_sums), cmocka_unit_test(gradients_are_their_sums),
+        cmocka_unit_test(largest_sums_are_finite), cmocka_unit_test(infinities_show)};
     if (!half_is_there()) {
         printf("skipped: no AVX512-FP16 here\n");
         return SKIPPED;

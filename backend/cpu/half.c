@@ -21,7 +21,8 @@ enum {
     SIDE = 16,             /* numbers of f32 in a vector, half as many as of fp16 */
     PANEL = 64,            /* columns that are multiplied together: two vectors */
     GROUP = 14,            /* rows that are, at most: sums fill 28 of 32 registers */
-    CHUNK = 64,            /* terms of a sum in fp16 */
+    STRETCH = 64,          /* terms of a sum in fp16 */
+    CHUNK = 128,           /* terms scaled alike: two stretches, whose sums meet in fp16 */
     BLOCK_ROWS = 126,      /* of x that are rounded together and meet all columns ... */
     BLOCK_DEPTH = 1024,    /* ... in so many terms at a time */
     GRADIENT_ROWS = 1024,  /* terms of a gradient's sums that are rounded together ... */
@@ -118,17 +119,38 @@ HALF_INLINE void add_rows(float *y, int64_t stride, __m512h sums[GROUP][2], cons
         add_sums(y + r * stride, sums[r], row_scale[r], end, columns);
 }
 
-/* While term k of a chunk is multiplied, asks for that of the next one and for a row of y, which
- * the chunk's end changes. */
+/* While term k of a chunk is multiplied, asks for that of the next stretch and for a row of y,
+ * which the chunk's end changes. */
 HALF_INLINE void ask_ahead(const struct square *s, const uint16_t *b, int64_t k, int64_t rows)
 {
     for (int64_t j = 0; j < PANEL; j += PANEL / 2)
-        __builtin_prefetch(b + (CHUNK + k) * PANEL + j);
+        __builtin_prefetch(b + (STRETCH + k) * PANEL + j);
     for (int64_t j = 0; j < PANEL && k < rows; j += SIDE)
         __builtin_prefetch(s->y + k * s->stride + j, 1);
 }
 
 /* The square of a constant number of rows; a row's terms stand k_step apart, rows r_step. */
+HALF_INLINE void sum_stretch(__m512h sums[GROUP][2], const struct square *s, const uint32_t *a,
+                             const uint16_t *b, int64_t from, int64_t end, const int rows,
+                             const int k_step, const int r_step)
+{
+#    pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)
+        sums[r][0] = sums[r][1] = _mm512_setzero_ph();
+    for (int64_t k = from; k < end; k++) {
+        const __m512h left = _mm512_loadu_ph(b + k * PANEL);
+        const __m512h right = _mm512_loadu_ph(b + k * PANEL + PANEL / 2);
+        ask_ahead(s, b, k, rows);
+#    pragma GCC unroll 14
+        for (int r = 0; r < rows; r++) {
+            const __m512h one =
+                _mm512_castsi512_ph(_mm512_set1_epi32((int)a[k * k_step + r * r_step]));
+            sums[r][0] = _mm512_fmadd_ph(one, left, sums[r][0]);
+            sums[r][1] = _mm512_fmadd_ph(one, right, sums[r][1]);
+        }
+    }
+}
+
 HALF_INLINE void multiply(const struct square *s, const int rows, const int k_step,
                           const int r_step)
 {
@@ -137,19 +159,14 @@ HALF_INLINE void multiply(const struct square *s, const int rows, const int k_st
         const uint16_t *b = s->b + first * PANEL;
         const int64_t depth = smaller(s->depth - first, CHUNK);
         __m512h sums[GROUP][2];
-#    pragma GCC unroll 14
-        for (int r = 0; r < rows; r++)
-            sums[r][0] = sums[r][1] = _mm512_setzero_ph();
-        for (int64_t k = 0; k < depth; k++) {
-            const __m512h left = _mm512_loadu_ph(b + k * PANEL);
-            const __m512h right = _mm512_loadu_ph(b + k * PANEL + PANEL / 2);
-            ask_ahead(s, b, k, rows);
+        sum_stretch(sums, s, a, b, 0, smaller(depth, STRETCH), rows, k_step, r_step);
+        if (depth > STRETCH) {
+            __m512h rest[GROUP][2];
+            sum_stretch(rest, s, a, b, STRETCH, depth, rows, k_step, r_step);
 #    pragma GCC unroll 14
             for (int r = 0; r < rows; r++) {
-                const __m512h one =
-                    _mm512_castsi512_ph(_mm512_set1_epi32((int)a[k * k_step + r * r_step]));
-                sums[r][0] = _mm512_fmadd_ph(one, left, sums[r][0]);
-                sums[r][1] = _mm512_fmadd_ph(one, right, sums[r][1]);
+                sums[r][0] = _mm512_add_ph(sums[r][0], rest[r][0]);
+                sums[r][1] = _mm512_add_ph(sums[r][1], rest[r][1]);
             }
         }
         const int64_t chunk = first / CHUNK;

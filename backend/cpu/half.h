@@ -1,11 +1,11 @@
 /* Products in fp16 (half precision) on vectors of AVX512-FP16, twice as many numbers as of f32.
  *
- * The terms of a sum are taken in chunks of 64. A chunk's numbers of a row of the first operand, or
- * of a column of the second, are scaled by a power of two that brings the largest to 8 .. 16, and
- * rounded: gradients neither vanish nor overflow, whatever the loss's scale. A chunk's sum, at most
- * 64 * 16 * 16 = 2^14, is kept in fp16, and the sum of all chunks in f32. Each has one fixed order,
- * so that a row of a product depends on nothing beside it, and a gradient not on the number of
- * threads. */
+ * The terms of a sum are taken in chunks of 128. A chunk's numbers of a row of the first operand,
+ * or of a column of the second, are scaled by a power of two that brings the largest to 8 .. 16,
+ * and rounded: gradients neither vanish nor overflow, whatever the loss's scale. The two halves of
+ * a chunk are summed in fp16, which rounds less than one sum of all, then their sums, at most
+ * 2^15; the sum of all chunks is kept in f32. Each has one fixed order, so that a row
+ * of a product depends on nothing beside it, and a gradient not on the number of threads. */
 #ifndef MIXT_BACKEND_CPU_HALF_H
 #define MIXT_BACKEND_CPU_HALF_H
 
