@@ -5,6 +5,7 @@
 
 #include "backend/cpu/context.h"
 #include "backend/cpu/elements.h"
+#include "backend/cpu/share.h"
 #include "backend/cpu/tiles.h"
 
 #if defined(__x86_64__) && defined(__linux__) && (__GNUC__ >= 11 || __clang_major__ >= 12)
@@ -347,25 +348,24 @@ void amx_product(void *memory, const void *packed, float *y, const float *x, int
                  int64_t k, int64_t n, const struct gemm_end *end, int n_threads)
 {
     const struct product product = {packed, y, x, k, n, end};
-    const int64_t blocks = parts_of(rows, BLOCK_ROWS), n_pairs = parts_of(n, PAIR);
-    /* Few rows are rounded by every thread, for some of the columns. */
-    const int64_t sides = blocks >= 2 * n_threads ? 1 : smaller(n_threads, n_pairs);
+    const struct shares shares =
+        shares_of(parts_of(rows, PAIR), BLOCK_ROWS / PAIR, parts_of(n, PAIR), n_threads);
     const size_t step = amx_product_bytes(k, 1);
 #    pragma omp parallel for num_threads(n_threads) schedule(static) if (n_threads > 1)
     for (int part = 0; part < n_threads; part++) {
         char *a = (char *)memory + (size_t)part * step;
-        const int64_t last = part_start(blocks * sides, part + 1, n_threads);
+        const int64_t last = shares_start(&shares, part + 1, n_threads);
         tiles_start();
-        for (int64_t i = part_start(blocks * sides, part, n_threads); i < last; i++) {
-            const int64_t row = i / sides * BLOCK_ROWS, side = i % sides;
-            const int64_t block = smaller(rows - row, BLOCK_ROWS);
+        for (int64_t i = shares_start(&shares, part, n_threads), next; i < last; i = next) {
+            const struct share share = share_at(&shares, i, last);
+            const int64_t row = share.row * PAIR, block = smaller(rows - row, share.rows * PAIR);
             for (int64_t first = 0; first < k; first += BLOCK_DEPTH) {
                 const int64_t depth = parts_of(smaller(k - first, BLOCK_DEPTH), DEPTH);
                 round_block(a, &product, row, block, first, depth);
-                product_columns(&product, a, row, block, first, depth,
-                                part_start(n_pairs, (int)side, (int)sides),
-                                part_start(n_pairs, (int)side + 1, (int)sides));
+                product_columns(&product, a, row, block, first, depth, share.column,
+                                share.last_column);
             }
+            next = share.next;
         }
         tiles_end();
     }
