@@ -356,7 +356,7 @@ void amx_product(void *memory, const void *packed, float *y, const float *x, int
         char *a = (char *)memory + (size_t)part * step;
         const int64_t last = shares_start(&shares, part + 1, n_threads);
         tiles_start();
-        for (int64_t i = shares_start(&shares, part, n_threads), next; i < last; i = next) {
+        for (int64_t i = shares_start(&shares, part, n_threads); i < last;) {
             const struct share share = share_at(&shares, i, last);
             const int64_t row = share.row * PAIR, block = smaller(rows - row, share.rows * PAIR);
             for (int64_t first = 0; first < k; first += BLOCK_DEPTH) {
@@ -365,7 +365,7 @@ void amx_product(void *memory, const void *packed, float *y, const float *x, int
                 product_columns(&product, a, row, block, first, depth, share.column,
                                 share.last_column);
             }
-            next = share.next;
+            i = share.next;
         }
         tiles_end();
     }
@@ -414,40 +414,33 @@ static void gradient_panel(const struct gradient *g, int64_t row, int64_t rows, 
         }
 }
 
-static void gradient_rows(const struct gradient *g, int64_t row, int64_t rows, int64_t first_in,
-                          int64_t last_in, int64_t first_out, int64_t last_out)
+static void gradient_rows(const struct gradient *g, const struct region *r)
 {
-    const int64_t depth = parts_of(rows, DEPTH);
-    for (int64_t i = first_in; i < last_in; i += GRADIENT_INPUTS) {
-        const int64_t inputs = smaller(last_in - i, GRADIENT_INPUTS);
+    const int64_t depth = parts_of(r->depth, DEPTH);
+    for (int64_t i = r->first_in; i < r->last_in; i += GRADIENT_INPUTS) {
+        const int64_t inputs = smaller(r->last_in - i, GRADIENT_INPUTS);
         for (int64_t d = 0; d < depth; d++)
             for (int64_t c = 0; c < parts_of(inputs, PAIR) * PAIR; c += SIDE)
                 tile_of_pairs(g->a + (c / SIDE * depth + d) * TILE_BYTES,
-                              g->x + (row + d * DEPTH) * g->in + i + c, g->in, rows - d * DEPTH,
-                              inputs - c, true);
-        for (int64_t o = first_out; o < last_out; o += GRADIENT_OUTPUTS)
-            gradient_panel(g, row, rows, i, inputs, o, smaller(last_out - o, GRADIENT_OUTPUTS));
+                              g->x + (r->row + d * DEPTH) * g->in + i + c, g->in,
+                              r->depth - d * DEPTH, inputs - c, true);
+        for (int64_t o = r->first_out; o < r->last_out; o += GRADIENT_OUTPUTS)
+            gradient_panel(g, r->row, r->depth, i, inputs, o,
+                           smaller(r->last_out - o, GRADIENT_OUTPUTS));
     }
 }
 
 void amx_gradient(void *memory, float *d_w, const float *x, const float *d_y, int64_t rows,
                   int64_t in, int64_t out, int n_threads)
 {
-    const int64_t chunks = parts_of(rows, GRADIENT_ROWS);
-    const int64_t chunk = chunks ? parts_of(parts_of(rows, chunks), DEPTH) * DEPTH : 0;
-    const bool is_wide = out >= in;
-    const int64_t pairs = parts_of(is_wide ? out : in, PAIR);
 #    pragma omp parallel for num_threads(n_threads) schedule(static) if (n_threads > 1)
     for (int part = 0; part < n_threads; part++) {
         char *a = (char *)memory + (size_t)part * (GRADIENT_A_BYTES + GRADIENT_B_BYTES);
         const struct gradient g = {d_w, x, d_y, in, out, a, a + GRADIENT_A_BYTES};
-        const int64_t first = part_start(pairs, part, n_threads) * PAIR;
-        const int64_t last = part_start(pairs, part + 1, n_threads) * PAIR;
+        struct region region = region_of(in, out, PAIR, part, n_threads);
         tiles_start();
-        for (int64_t row = 0; row < rows; row += chunk)
-            gradient_rows(&g, row, smaller(rows - row, chunk), is_wide ? 0 : first,
-                          is_wide ? in : smaller(last, in), is_wide ? first : 0,
-                          is_wide ? smaller(last, out) : out);
+        while (region_next(&region, rows, GRADIENT_ROWS, DEPTH))
+            gradient_rows(&g, &region);
         tiles_end();
     }
 }

@@ -142,13 +142,13 @@ HALF static void round_rows(uint32_t *a, float *scales, const float *x, int64_t 
 struct block {
     uint32_t *a;
     float *scales;
-    int64_t row, rows, n_groups;
+    int64_t row, rows;
     int64_t first, depth; /* terms */
 };
 
 static void round_block(const struct product *p, const struct block *block)
 {
-    const int n_groups = (int)block->n_groups;
+    const int n_groups = (int)parts_of(block->rows, GROUP);
     for (int g = 0; g < n_groups; g++) {
         const int64_t from = part_start(block->rows, g, n_groups);
         const int64_t rows = part_start(block->rows, g + 1, n_groups) - from;
@@ -160,7 +160,7 @@ static void round_block(const struct product *p, const struct block *block)
 
 static void multiply_panel(const struct product *p, const struct block *block, int64_t panel)
 {
-    const int n_groups = (int)block->n_groups;
+    const int n_groups = (int)parts_of(block->rows, GROUP);
     const int64_t chunks = parts_of(block->depth, CHUNK);
     const uint16_t *numbers = panel_of(p->packed, p->k, panel);
     const int64_t column = panel * PANEL;
@@ -196,20 +196,19 @@ void half_product(void *memory, const void *packed, float *y, const float *x, in
     for (int part = 0; part < n_threads; part++) {
         float *scales = (float *)((char *)memory + (size_t)part * step);
         const int64_t last = shares_start(&shares, part + 1, n_threads);
-        for (int64_t i = shares_start(&shares, part, n_threads), next; i < last; i = next) {
+        for (int64_t i = shares_start(&shares, part, n_threads); i < last;) {
             const struct share share = share_at(&shares, i, last);
             struct block block = {.a = (uint32_t *)(scales + BLOCK_SCALES),
                                   .scales = scales,
                                   .row = share.row,
-                                  .rows = share.rows,
-                                  .n_groups = parts_of(share.rows, GROUP)};
+                                  .rows = share.rows};
             for (; block.first < k; block.first += BLOCK_DEPTH) {
                 block.depth = smaller(k - block.first, BLOCK_DEPTH);
                 round_block(&product, &block);
                 for (int64_t panel = share.column; panel < share.last_column; panel++)
                     multiply_panel(&product, &block, panel);
             }
-            next = share.next;
+            i = share.next;
         }
     }
 }

@@ -4,6 +4,7 @@
 #include "backend/cpu/context.h"
 #include "backend/cpu/half.h"
 #include "backend/cpu/half_square.h"
+#include "backend/cpu/share.h"
 
 #if defined(HALF_IS_COMPILED)
 
@@ -51,12 +52,6 @@ HALF static void round_group(uint32_t *a, float *scales, const float *x, int64_t
         _mm512_mask_storeu_epi32(a + d * inputs, mask,
                                  round_twice(_mm512_maskz_loadu_ps(mask, x + d * stride), scale));
 }
-
-/* Rows row .. row+depth-1 of both, and numbers (first_in .. last_in-1, first_out .. last_out-1) of
- * d_w. */
-struct region {
-    int64_t row, depth, first_in, last_in, first_out, last_out;
-};
 
 /* Part `part` of n_parts of the inputs; a chunk of them all after the other, so that x is read
  * once. */
@@ -164,10 +159,7 @@ static float *gradient_memory(void *memory, int thread)
 void half_gradient(void *memory, float *d_w, const float *x, const float *d_y, int64_t rows,
                    int64_t in, int64_t out, int n_threads)
 {
-    const int64_t chunks = parts_of(rows, GRADIENT_ROWS);
-    const int64_t chunk = chunks ? parts_of(parts_of(rows, chunks), CHUNK) * CHUNK : 0;
     const bool is_wide = out >= in;
-    const int64_t panels = parts_of(is_wide ? out : in, PANEL);
 #    pragma omp parallel num_threads(n_threads) if (n_threads > 1)
     {
         const int thread = omp_get_thread_num(), n_there = omp_get_num_threads();
@@ -186,17 +178,9 @@ void half_gradient(void *memory, float *d_w, const float *x, const float *d_y, i
             .b = (uint16_t *)(for_b + n_scales + GRADIENT_ROWS * GRADIENT_INPUTS),
             .thread = thread,
             .n_threads = n_there};
-        const int64_t first = part_start(panels, thread, n_there) * PANEL;
-        const int64_t last = part_start(panels, thread + 1, n_there) * PANEL;
-        for (int64_t row = 0; row < rows; row += chunk) {
-            const struct region region = {.row = row,
-                                          .depth = smaller(rows - row, chunk),
-                                          .first_in = is_wide ? 0 : first,
-                                          .last_in = is_wide ? in : smaller(last, in),
-                                          .first_out = is_wide ? first : 0,
-                                          .last_out = is_wide ? smaller(last, out) : out};
+        struct region region = region_of(in, out, PANEL, thread, n_there);
+        while (region_next(&region, rows, GRADIENT_ROWS, CHUNK))
             (is_wide ? gradient_wide : gradient_tall)(&g, region);
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-/* How threads share a product whose first operand is rounded block by block. */
+/* How threads share a product whose first operand is rounded block by block, and a gradient. */
 #ifndef MIXT_BACKEND_CPU_SHARE_H
 #define MIXT_BACKEND_CPU_SHARE_H
 
@@ -50,6 +50,39 @@ static inline struct share share_at(const struct shares *shares, int64_t i, int6
                           .last_column =
                               part_start(shares->columns, side + (int)(next - i), shares->sides),
                           .next = next};
+}
+
+/* Rows row .. row+depth-1 of both operands of a gradient, and numbers (first_in .. last_in-1,
+ * first_out .. last_out-1) of the matrix. */
+struct region {
+    int64_t row, depth, first_in, last_in, first_out, last_out;
+};
+
+/* What a thread adds to of a matrix [in, out], before any rows: a part of its longer side, in
+ * panels. */
+static inline struct region region_of(int64_t in, int64_t out, int64_t panel, int thread,
+                                      int n_threads)
+{
+    const bool is_wide = out >= in;
+    const int64_t side = is_wide ? out : in, panels = parts_of(side, panel);
+    const int64_t first = part_start(panels, thread, n_threads) * panel;
+    const int64_t last = smaller(side, part_start(panels, thread + 1, n_threads) * panel);
+    return (struct region){.first_in = is_wide ? 0 : first,
+                           .last_in = is_wide ? in : last,
+                           .first_out = is_wide ? first : 0,
+                           .last_out = is_wide ? last : out};
+}
+
+/* Goes on to the next of all `rows`, at most `most` of them, alike but in multiples of `unit`;
+ * false at the end. */
+static inline bool region_next(struct region *region, int64_t rows, int64_t most, int64_t unit)
+{
+    region->row += region->depth;
+    if (region->row >= rows)
+        return false;
+    const int64_t depth = parts_of(parts_of(rows, parts_of(rows, most)), unit) * unit;
+    region->depth = smaller(rows - region->row, depth);
+    return true;
 }
 
 #endif
