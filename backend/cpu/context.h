@@ -9,6 +9,7 @@
 
 #include "backend/cpu/copies.h"
 #include "backend/cpu/gemm.h"
+#include "backend/cpu/room.h"
 #include "backend/support.h"
 
 /* A function that is compiled once for each width of vectors and chosen when the program starts.
@@ -21,10 +22,8 @@
 
 struct context {
     struct gemm *gemm;
-    float *scratch; /* owned; grows to the largest call and stays */
-    size_t scratch_count;
-    char *rows; /* owned; likewise, for rounded rows, while the scratch holds something else */
-    size_t rows_bytes;
+    struct room scratch;
+    struct room rows;     /* for rounded rows, while the scratch holds something else */
     struct copies copies; /* owned; of weights that are packed late */
     pthread_t caller;     /* the thread whose team has its denormals flushed */
     bool has_caller;

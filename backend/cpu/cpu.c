@@ -33,32 +33,18 @@ bool context_enter(struct backend *backend)
 
 float *context_scratch(struct backend *backend, size_t count)
 {
-    struct context *context = context_of(backend);
-    if (count <= context->scratch_count && context->scratch)
-        return context->scratch;
-    const size_t unit = ARENA_ALIGNMENT / sizeof(float);
-    const size_t rounded = (count + count / 4 + unit) / unit * unit;
-    free(context->scratch);
-    context->scratch = aligned_alloc(ARENA_ALIGNMENT, rounded * sizeof(float));
-    context->scratch_count = context->scratch ? rounded : 0;
-    if (!context->scratch)
+    void *memory = room_take(&context_of(backend)->scratch, count * sizeof(float));
+    if (!memory)
         backend_fail(backend, "no memory for %zu numbers", count);
-    return context->scratch;
+    return memory;
 }
 
 char *context_rows(struct backend *backend, size_t size_bytes)
 {
-    struct context *context = context_of(backend);
-    if (size_bytes <= context->rows_bytes && context->rows)
-        return context->rows;
-    const size_t rounded =
-        (size_bytes + size_bytes / 4 + ARENA_ALIGNMENT) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
-    free(context->rows);
-    context->rows = aligned_alloc(ARENA_ALIGNMENT, rounded);
-    context->rows_bytes = context->rows ? rounded : 0;
-    if (!context->rows)
+    char *memory = room_take(&context_of(backend)->rows, size_bytes);
+    if (!memory)
         backend_fail(backend, "no memory for rows of %zu bytes", size_bytes);
-    return context->rows;
+    return memory;
 }
 
 static void cpu_close(struct backend *backend)
@@ -68,8 +54,8 @@ static void cpu_close(struct backend *backend)
         return;
     gemm_close(context->gemm);
     copies_free(&context->copies);
-    free(context->scratch);
-    free(context->rows);
+    room_free(&context->scratch);
+    room_free(&context->rows);
     free(context);
     backend->context = NULL;
 }

@@ -1,9 +1,5 @@
-/* A lane: some threads and the oneDNN code that was compiled for them. lane.c is the only file that
- * speaks to oneDNN; it builds with versions 2 and 3.
- *
- * oneDNN fixes the number of threads when it compiles a shape, and keeps the operands' addresses in
- * objects, so every thread that works alone has a lane of its own, and the whole team has one.
- * Compiled shapes are kept until the lane closes; the caller limits how many there are. */
+/* A lane: some threads, oneDNN's code that was compiled for them, and their working memory. Every
+ * thread that works alone has a lane of its own, and the whole team has one. */
 #ifndef MIXT_BACKEND_CPU_LANE_H
 #define MIXT_BACKEND_CPU_LANE_H
 

@@ -1,123 +1,56 @@
-/* What versions 2 and 3 of oneDNN write differently; included by lane.c alone. */
+/* oneDNN: products of matrices from code that it compiles for each shape. onednn.c is the only file
+ * that speaks to it, and builds with versions 2 and 3.
+ *
+ * oneDNN fixes the number of threads when it compiles, and keeps the operands' addresses in
+ * objects, so a struct onednn serves one caller at a time. What was compiled is kept until it is
+ * closed; the caller limits how many shapes there are. */
 #ifndef MIXT_BACKEND_CPU_ONEDNN_H
 #define MIXT_BACKEND_CPU_ONEDNN_H
 
-#include <dnnl.h>
-#include <string.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-#include "backend/backend.h"
+struct onednn;
+struct onednn_layout; /* how it wants a packed matrix [K, N] */
+struct gemm_end;
 
-/* Version 2 passes descriptions as pointers to structs, version 3 has handles of its own. */
-#if DNNL_VERSION_MAJOR >= 3
-#    define DESC(desc) (desc)
-#else
-#    define DESC(desc) (&(desc))
-#endif
+/* Instructions that it may use: this processor has them and ONEDNN_MAX_CPU_ISA allows them. */
+enum onednn_isa { ONEDNN_AVX2, ONEDNN_VNNI, ONEDNN_BF16, ONEDNN_AMX };
+bool onednn_allows(enum onednn_isa isa);
 
-/* The operands of a matmul, all owned: zeroed, or described. */
-struct matmul_desc {
-    dnnl_memory_desc_t source, weights, bias, target;
-    bool has_bias;
-};
+/* NULL when oneDNN or the memory fails. */
+struct onednn *onednn_open(int n_threads);
+void onednn_close(struct onednn *onednn);
 
-static inline void desc_free(dnnl_memory_desc_t *desc)
-{
-#if DNNL_VERSION_MAJOR >= 3
-    dnnl_memory_desc_destroy(*desc);
-#endif
-    memset(desc, 0, sizeof *desc);
-}
+/* A layout for matrices [k, n] that meet rows in f32 or, is_bf16, in bf16; NULL where oneDNN has
+ * none. */
+struct onednn_layout *onednn_layout_open(struct onednn *onednn, int64_t k, int64_t n, bool is_bf16);
+void onednn_layout_close(struct onednn_layout *layout);
+size_t onednn_layout_bytes(const struct onednn_layout *layout);
 
-static inline bool desc_query(dnnl_memory_desc_t *desc, const_dnnl_primitive_desc_t from,
-                              dnnl_query_t what)
-{
-#if DNNL_VERSION_MAJOR >= 3
-    return dnnl_memory_desc_clone(desc, dnnl_primitive_desc_query_md(from, what, 0)) ==
-           dnnl_success;
-#else
-    *desc = *dnnl_primitive_desc_query_md(from, what, 0);
-    return true;
-#endif
-}
+/* Whether a row's result in a product does not depend on how many rows there are. */
+bool onednn_rows_are_free(const struct onednn_layout *layout);
 
-static inline bool desc_copy(dnnl_memory_desc_t *desc, const dnnl_memory_desc_t *from)
-{
-#if DNNL_VERSION_MAJOR >= 3
-    return dnnl_memory_desc_clone(desc, *from) == dnnl_success;
-#else
-    *desc = *from;
-    return true;
-#endif
-}
+/* The functions below return false when oneDNN fails, and onednn_message() says at what. */
+const char *onednn_message(const struct onednn *onednn);
 
-/* A matrix with the given distances between rows and columns. */
-static inline bool desc_matrix(dnnl_memory_desc_t *desc, dnnl_data_type_t type, int64_t rows,
-                               int64_t columns, int64_t row_stride, int64_t column_stride)
-{
-    const dnnl_dims_t dims = {rows, columns}, strides = {row_stride, column_stride};
-#if DNNL_VERSION_MAJOR >= 3
-    return dnnl_memory_desc_create_with_strides(desc, 2, dims, type, strides) == dnnl_success;
-#else
-    return dnnl_memory_desc_init_by_strides(desc, 2, dims, type, strides) == dnnl_success;
-#endif
-}
+/* target, packed [k, n], from source [k, n], or [n, k] when transposed. */
+bool onednn_pack(struct onednn *onednn, const struct onednn_layout *layout, void *target,
+                 const float *source, bool transposed);
 
-/* A matrix that oneDNN may store as it likes. */
-static inline bool desc_any(dnnl_memory_desc_t *desc, dnnl_data_type_t type, int64_t rows,
-                            int64_t columns)
-{
-    const dnnl_dims_t dims = {rows, columns};
-#if DNNL_VERSION_MAJOR >= 3
-    return dnnl_memory_desc_create_with_tag(desc, 2, dims, type, dnnl_format_tag_any) ==
-           dnnl_success;
-#else
-    return dnnl_memory_desc_init_by_tag(desc, 2, dims, type, dnnl_format_tag_any) == dnnl_success;
-#endif
-}
+/* y [rows, n] = end(x [rows, k] packed [k, n]), x in f32 or bf16 as the layout says; compiles each
+ * number of rows apart. */
+bool onednn_product(struct onednn *onednn, const struct onednn_layout *layout, const void *packed,
+                    float *y, const void *x, int64_t rows, const struct gemm_end *end);
 
-/* Adds to the old result, or applies an activation. */
-static inline bool append_end(dnnl_post_ops_t post_ops, bool accumulate, int activation)
-{
-    static const dnnl_alg_kind_t algorithm[] = {[ACTIVATION_RELU] = dnnl_eltwise_relu,
-                                                [ACTIVATION_TANH] = dnnl_eltwise_tanh,
-                                                [ACTIVATION_SIGMOID] = dnnl_eltwise_logistic};
-    dnnl_status_t status = dnnl_success;
-#if DNNL_VERSION_MAJOR >= 3
-    if (accumulate)
-        status = dnnl_post_ops_append_sum(post_ops, 1, 0, dnnl_data_type_undef);
-    if (status == dnnl_success && activation != ACTIVATION_NONE)
-        status = dnnl_post_ops_append_eltwise(post_ops, algorithm[activation], 0, 0);
-#else
-    if (accumulate)
-        status = dnnl_post_ops_append_sum(post_ops, 1);
-    if (status == dnnl_success && activation != ACTIVATION_NONE)
-        status = dnnl_post_ops_append_eltwise(post_ops, 1, algorithm[activation], 0, 0);
-#endif
-    return status == dnnl_success;
-}
+/* d_w [in, out] += x [rows, in]^T d_y [rows, out], both in f32 or both in bf16; compiles each
+ * number of rows apart. */
+bool onednn_gradient(struct onednn *onednn, float *d_w, const void *x, const void *d_y,
+                     int64_t rows, int64_t in, int64_t out, bool is_bf16);
 
-static inline bool describe_matmul(dnnl_primitive_desc_t *result, dnnl_engine_t engine,
-                                   const struct matmul_desc *desc, dnnl_primitive_attr_t attributes)
-{
-#if DNNL_VERSION_MAJOR >= 3
-    return dnnl_matmul_primitive_desc_create(result, engine, desc->source, desc->weights,
-                                             desc->has_bias ? desc->bias : NULL, desc->target,
-                                             attributes) == dnnl_success;
-#else
-    dnnl_matmul_desc_t matmul;
-    return dnnl_matmul_desc_init(&matmul, &desc->source, &desc->weights,
-                                 desc->has_bias ? &desc->bias : NULL,
-                                 &desc->target) == dnnl_success &&
-           dnnl_primitive_desc_create(result, &matmul, attributes, engine, NULL) == dnnl_success;
-#endif
-}
-
-static inline void matmul_desc_free(struct matmul_desc *desc)
-{
-    desc_free(&desc->source);
-    desc_free(&desc->weights);
-    desc_free(&desc->bias);
-    desc_free(&desc->target);
-}
+/* The same in f32 for any number of rows, without compiling; slower for many rows. */
+bool onednn_gradient_any(struct onednn *onednn, float *d_w, const float *x, const float *d_y,
+                         int64_t rows, int64_t in, int64_t out);
 
 #endif
